@@ -1,0 +1,50 @@
+# Two commands do all the set-up: `make run` and `make test`.
+PYTHON ?= python3
+RUN := .venv
+DEV := .venv-dev
+LOCK_FLAGS := --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11
+
+.PHONY: run test lint fmt bench real lock prices clean debian
+
+run: $(RUN)/.ready
+	$(RUN)/bin/headrace serve $(ARGS)
+
+test: $(DEV)/.ready lint
+	$(DEV)/bin/pytest --cov --cov-report=term $(ARGS)
+
+lint: $(DEV)/.ready
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/flake8 proxy bench tests
+	$(DEV)/bin/mypy
+	$(DEV)/bin/lint-imports
+
+fmt: $(DEV)/.ready
+	$(DEV)/bin/ruff check --fix .
+	$(DEV)/bin/ruff format .
+
+bench: $(DEV)/.ready
+	$(DEV)/bin/python -m bench $(ARGS)
+
+# A real model behind llama.cpp's own server, streamed through the gateway by the real SDK.
+real: $(DEV)/.ready
+	$(DEV)/bin/pip install --quiet --require-hashes -r tests/real/requirements.lock
+	$(DEV)/bin/pytest tests/real $(ARGS)
+
+# Rewrites both locks from pyproject.toml (needs uv).
+lock:
+	uv pip compile $(LOCK_FLAGS) pyproject.toml --group pyproject.toml:build -o requirements.lock
+	uv pip compile $(LOCK_FLAGS) pyproject.toml --group pyproject.toml:dev -o requirements-dev.lock
+
+# Rewrites proxy/policy/prices.json from the pinned genai-prices.
+prices: $(DEV)/.ready
+	$(DEV)/bin/python -m proxy.policy.compile_prices
+
+$(RUN)/.ready: requirements.lock pyproject.toml
+	./deploy/venv $(PYTHON) $(RUN) requirements.lock
+
+$(DEV)/.ready: requirements-dev.lock pyproject.toml
+	./deploy/venv $(PYTHON) $(DEV) requirements-dev.lock
+
+clean:
+	rm -rf $(RUN) $(DEV) build dist .coverage .hypothesis .mypy_cache .ruff_cache .import_linter_cache

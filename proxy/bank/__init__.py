@@ -1,0 +1,1 @@
+"""Credits, holds and limits: exactly once, never negative, recovered after a crash."""

@@ -1,0 +1,34 @@
+"""What the exchange asks of any request: chat now, embeddings, audio and images by the same door."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .usage import Usage
+
+
+class Call(Protocol):
+    """A request that can weigh itself. Wires encode it by its type."""
+
+    @property
+    def model(self) -> str:
+        """The model id or alias the client asked for."""
+        ...
+
+    @property
+    def stream(self) -> bool:
+        """Whether the client reads the answer as it comes."""
+        ...
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The client's own limit on the output of one choice."""
+        ...
+
+    def prompt_tokens(self, ratio: int) -> int:
+        """Return the prompt's tokens by our own count."""
+        ...
+
+    def forecast(self, ratio: int, output_cap: int) -> Usage:
+        """Return the usage to hold for; `output_cap` is tokens per choice where the client set none."""
+        ...

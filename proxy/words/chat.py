@@ -1,0 +1,208 @@
+"""A chat: the request, the events of its answer, and the frames that carry them.
+
+The request keeps two views of the same thing. The typed one is what every wire can read. `origin` is
+the client's own JSON, validated, for a wire that speaks the client's language: nothing a vendor added
+is lost on the way. Answers likewise: a `Frame` carries typed events and, beside them, the upstream's
+payload, so that a same-language relay passes it as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from .usage import Usage, count
+
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
+Json = Any
+IMAGE_TOKENS = 1105
+"""What one image is taken to cost in an estimate: OpenAI's high-detail figure for 1024 x 1024
+(platform.openai.com/docs/guides/images-vision, "Calculating costs": 85 + 6 x 170)."""
+MESSAGE_TOKENS = 4
+"""Framing tokens per message in an estimate."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """A piece of text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """An image by URL, `data:` URLs included. It is passed on, never fetched."""
+
+    url: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpaquePart:
+    """A part this vocabulary has no word for (audio, file …), whole."""
+
+    kind: str
+    raw: Mapping[str, Json]
+
+
+Part = TextPart | ImagePart | OpaquePart
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A function call an assistant made earlier in the conversation."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of the conversation."""
+
+    role: Role
+    content: tuple[Part, ...] = ()
+    name: str | None = None
+    tool_calls: tuple[ToolUse, ...] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the model may call; `parameters` is a JSON schema."""
+
+    name: str
+    description: str | None = None
+    parameters: Mapping[str, Json] | None = None
+    strict: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen; None leaves it to the model."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The client's own request body, validated, and the language it is in."""
+
+    language: str
+    body: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One chat completion, as asked for. It is the chat's `Call`: it knows how to weigh itself."""
+
+    model: str
+    messages: tuple[Message, ...]
+    origin: Origin
+    prompt_bytes: int
+    """UTF-8 bytes of all text that becomes prompt tokens, tools included."""
+    images: int = 0
+    stream: bool = False
+    include_usage: bool = False
+    max_tokens: int | None = None
+    n: int = 1
+    sampling: Sampling = Sampling()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: Json = None
+    parallel_tool_calls: bool | None = None
+    response_format: Mapping[str, Json] | None = None
+    reasoning_effort: str | None = None
+    user: str | None = None
+    extra: Mapping[str, Json] = field(default_factory=dict)
+    """Fields outside this vocabulary, by name."""
+
+    def prompt_tokens(self, ratio: int) -> int:
+        """Return the prompt's tokens by our own count (`usage.count`), images by a flat figure."""
+        return (
+            count(self.prompt_bytes, ratio)
+            + len(self.messages) * MESSAGE_TOKENS
+            + self.images * IMAGE_TOKENS
+        )
+
+    def forecast(self, ratio: int, output_cap: int) -> Usage:
+        """Return the usage a hold is made for: the whole prompt, and every choice to its limit."""
+        limit = output_cap if self.max_tokens is None else min(self.max_tokens, output_cap)
+        return Usage(input=self.prompt_tokens(ratio), output=limit * self.n)
+
+
+class Started(NamedTuple):
+    """The upstream began an answer."""
+
+    id: str
+    model: str
+    created: int
+
+
+class TextDelta(NamedTuple):
+    """Answer text."""
+
+    text: str
+    choice: int = 0
+
+
+class ReasoningDelta(NamedTuple):
+    """Text of the model's reasoning."""
+
+    text: str
+    choice: int = 0
+
+
+class RefusalDelta(NamedTuple):
+    """Text of a refusal."""
+
+    text: str
+    choice: int = 0
+
+
+class ToolCallDelta(NamedTuple):
+    """A fragment of a tool call; `id` and `name` come with the first fragment of each `index`."""
+
+    index: int
+    id: str | None
+    name: str | None
+    arguments: str
+    choice: int = 0
+
+
+class UsageReport(NamedTuple):
+    """What the upstream says it used; `trusted` is False where the figures cannot be true."""
+
+    usage: Usage
+    trusted: bool = True
+
+
+class Finished(NamedTuple):
+    """A choice ended; `reason` is `stop`, `length`, `tool_calls`, `content_filter` or the upstream's own."""
+
+    reason: str
+    choice: int = 0
+
+
+Event = Started | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | UsageReport | Finished
+CONTENT = (TextDelta, ReasoningDelta, RefusalDelta, ToolCallDelta, Finished)
+"""Events that show the model has answered; the first of them decides a race."""
+
+
+class Frame(NamedTuple):
+    """One upstream payload: its events, and the payload itself for a relay in the same language."""
+
+    events: tuple[Event, ...]
+    payload: bytes = b""
+    body: Json = None
+    """The payload, parsed."""
+    plain: bool = False
+    """Content alone: no usage, error or finish, so that the payload may pass as it came."""

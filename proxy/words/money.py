@@ -1,0 +1,153 @@
+"""Integer money.
+
+One unit everywhere: nano-USD (1e-9 US dollar) in signed 64-bit integers, so that SQLite INTEGER and
+PostgreSQL BIGINT agree and $0.001 per million tokens is still exactly 1 per token. Prices are nano-USD
+per million tokens. A request is rounded once, upward. Floating point never enters: amounts come from
+decimal text and leave as decimal text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from operator import mul
+from typing import NamedTuple
+
+import orjson
+
+from .usage import Usage
+
+NANO_PER_USD = 1_000_000_000
+MAX_NANO = 2**63 - 1
+_TOKENS_PER_PRICE = 1_000_000
+HOLD_PERCENT = 120
+"""A hold is the estimate plus 20 %."""
+
+
+class Rates(NamedTuple):
+    """What each class of `Usage` costs, in nano-USD per million tokens, in the same order."""
+
+    input: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
+    input_audio: int = 0
+    input_image: int = 0
+    output: int = 0
+    reasoning: int = 0
+    output_audio: int = 0
+    output_image: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """One model's price: base rates, and dearer (or cheaper) ones for long prompts.
+
+    `tiers` are (prompt tokens, rates), ascending: a request whose whole prompt is longer than the
+    threshold is billed wholly at that tier's rates. `request` is a flat fee in nano-USD.
+    """
+
+    rates: Rates
+    tiers: tuple[tuple[int, Rates], ...] = ()
+    request: int = 0
+
+    def rates_for(self, prompt_tokens: int) -> Rates:
+        """Return the rates that apply to a prompt of that many tokens."""
+        chosen = self.rates
+        for threshold, rates in self.tiers:
+            if prompt_tokens > threshold:
+                chosen = rates
+        return chosen
+
+
+def cost(usage: Usage, price: Price, markup: Fraction = Fraction(1)) -> int:
+    """Return what `usage` costs at `price`, in nano-USD, rounded up once for the whole request."""
+    millionths = sum(map(mul, usage, price.rates_for(usage.prompt_tokens)))
+    numerator = (millionths + price.request * _TOKENS_PER_PRICE) * markup.numerator
+    return ceil_div(numerator, markup.denominator * _TOKENS_PER_PRICE)
+
+
+def hold_for(estimate: int) -> int:
+    """Return the hold for an estimated cost: 20 % more, rounded up."""
+    return ceil_div(estimate * HOLD_PERCENT, 100)
+
+
+def ceil_div(numerator: int, denominator: int) -> int:
+    """Divide integers, rounding up."""
+    return -(-numerator // denominator)
+
+
+def parse_usd(text: str) -> int:
+    """Read a decimal number of US dollars as nano-USD.
+
+    Raises:
+        ValueError: not a plain decimal number, finer than one nano-USD, or beyond 64 bits.
+    """
+    return _exact(text, NANO_PER_USD)
+
+
+def parse_credits(text: str, credits_per_usd: int) -> int:
+    """Read a decimal number of credits as nano-USD; raises as `parse_usd` does."""
+    return _exact(text, Fraction(NANO_PER_USD, credits_per_usd))
+
+
+def decimal_text(numerator: int, denominator: int) -> str:
+    """Write an exact fraction as plain decimal text, without exponent or trailing zeros.
+
+    The denominator must divide a power of ten times a small factor of two and five; what would not
+    end is rounded half up at 18 places, far below one nano-USD.
+    """
+    scale = 10**18
+    sign = "-" if numerator < 0 else ""
+    units = (abs(numerator) * scale * 2 + denominator) // (2 * denominator)
+    whole, rest = divmod(units, scale)
+    digits = f"{rest:018d}".rstrip("0")
+    return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
+
+
+def credits_text(nano: int, credits_per_usd: int) -> str:
+    """Write nano-USD as a decimal string of credits, the display unit."""
+    return decimal_text(nano * credits_per_usd, NANO_PER_USD)
+
+
+def credits_json(nano: int, credits_per_usd: int) -> orjson.Fragment:
+    """Write nano-USD as an exact JSON number of credits, past binary floating point."""
+    return orjson.Fragment(credits_text(nano, credits_per_usd))
+
+
+def usd_text(nano: int) -> str:
+    """Write nano-USD as a decimal string of US dollars."""
+    return decimal_text(nano, NANO_PER_USD)
+
+
+def per_token_text(rate: int) -> str:
+    """Write a rate (nano-USD per million tokens) as a decimal string of US dollars per token."""
+    return decimal_text(rate, NANO_PER_USD * _TOKENS_PER_PRICE)
+
+
+def total(amounts: Sequence[int]) -> int:
+    """Sum amounts, refusing to leave the range that the stores can keep."""
+    result = sum(amounts)
+    if abs(result) > MAX_NANO:
+        raise OverflowError("money beyond 64 bits")
+    return result
+
+
+def _exact(text: str, unit: int | Fraction) -> int:
+    try:
+        number = Decimal(text.strip())
+    except (InvalidOperation, AttributeError) as error:
+        raise ValueError(f"not a decimal number: {text!r}") from error
+    if not number.is_finite():
+        raise ValueError(f"not a finite number: {text!r}")
+    # An exponent of a billion would take gigabytes to write out.
+    if number and not -40 <= number.adjusted() <= 40:
+        raise ValueError(f"out of range: {text!r}")
+    value = Fraction(number) * unit
+    if value.denominator != 1:
+        raise ValueError(f"finer than one nano-USD: {text!r}")
+    if abs(value.numerator) > MAX_NANO:
+        raise ValueError(f"out of range: {text!r}")
+    return value.numerator

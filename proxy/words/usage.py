@@ -1,0 +1,59 @@
+"""What a request used, in disjoint token classes, and how text is counted where nobody reported it.
+
+Providers overlap their figures (OpenAI counts cached tokens inside the prompt, Anthropic outside);
+each wire makes them disjoint, so that a price is one multiplication per class and the sum is the total.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+DEFAULT_RATIO = 4000
+"""Thousandths of a UTF-8 byte per token: four bytes, the usual figure for English text."""
+
+MAX_TOKENS = 100_000_000
+"""The sanity cap: a reported figure beyond it is not believed."""
+
+
+class Usage(NamedTuple):
+    """Tokens of one request, each counted in exactly one class."""
+
+    input: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
+    input_audio: int = 0
+    input_image: int = 0
+    output: int = 0
+    reasoning: int = 0
+    output_audio: int = 0
+    output_image: int = 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All that went in."""
+        return sum(self[:6])
+
+    @property
+    def completion_tokens(self) -> int:
+        """All that came out, reasoning included."""
+        return sum(self[6:])
+
+    @property
+    def total_tokens(self) -> int:
+        """All of it."""
+        return sum(self)
+
+
+def count(text_bytes: int, ratio: int) -> int:
+    """Return the tokens in that many UTF-8 bytes of text, rounded up.
+
+    `ratio` is thousandths of a byte per token, frozen for a request. Counting total bytes, not chunk
+    by chunk, makes the figure independent of how an upstream cuts its stream.
+    """
+    return -(-text_bytes * 1000 // ratio)
+
+
+def text_size(text: str) -> int:
+    """Return the UTF-8 length of `text` without encoding it where it is ASCII."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
