@@ -128,9 +128,7 @@ class ChatRequest:
     def prompt_tokens(self, ratio: int) -> int:
         """Return the prompt's tokens by our own count (`usage.count`), images by a flat figure."""
         return (
-            count(self.prompt_bytes, ratio)
-            + len(self.messages) * MESSAGE_TOKENS
-            + self.images * IMAGE_TOKENS
+            count(self.prompt_bytes, ratio) + len(self.messages) * MESSAGE_TOKENS + self.images * IMAGE_TOKENS
         )
 
     def forecast(self, ratio: int, output_cap: int) -> Usage:
@@ -169,9 +167,9 @@ class RefusalDelta(NamedTuple):
 
 
 class ToolCallDelta(NamedTuple):
-    """A fragment of a tool call; `id` and `name` come with the first fragment of each `index`."""
+    """A fragment of a tool call; `id` and `name` come with the first fragment at each `position`."""
 
-    index: int
+    position: int
     id: str | None
     name: str | None
     arguments: str

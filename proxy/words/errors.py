@@ -54,7 +54,9 @@ class Face(NamedTuple):
     project_code: str
 
 
-def _face(status: int, type_: str, gateway_type: str | None = None, project: str = "VALIDATION_ERROR") -> Face:
+def _face(
+    status: int, type_: str, gateway_type: str | None = None, project: str = "VALIDATION_ERROR"
+) -> Face:
     return Face(status, type_, gateway_type or type_, project)
 
 
@@ -105,7 +107,7 @@ class GatewayError(Exception):
         detail: further members of the error object (`reason`, `upstream`, `required` …).
     """
 
-    def __init__(  # noqa: PLR0913 - one keyword for each member of the error object
+    def __init__(
         self,
         name: Name,
         message: str,
@@ -186,7 +188,7 @@ class UpstreamError(Exception):
         retry_after: whole seconds the upstream asked for.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         trouble: Trouble,
         *,

@@ -1,0 +1,144 @@
+"""Settings: one TOML file, every key with a default, the environment wins; frozen once read.
+
+`Settings` is what the rest of the gateway sees. Reading and checking the file is `load`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from proxy.words.money import Price
+from proxy.words.principal import Limits
+
+WireName = Literal["openai", "sim"]
+Strategy = Literal["single", "failover"]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where we listen, and what a client may send."""
+
+    bind: str = "127.0.0.1:8000"
+    workers: int = 1
+    max_body: int = 8 * 1024 * 1024
+    max_body_vision: int = 20 * 1024 * 1024
+    keep_alive: float = 75.0
+    drain: float = 30.0
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Where Prometheus scrapes; None switches the port off."""
+
+    bind: str | None = "127.0.0.1:9464"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where money and keys are kept."""
+
+    url: str = "sqlite:///data/headrace.db"
+    synchronous: Literal["FULL", "NORMAL"] = "FULL"
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file."""
+        return Path(self.url.removeprefix("sqlite:///"))
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The directory of pepper and master keys, made on first start with mode 0600."""
+
+    dir: Path = Path("data/secrets")
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """How credits are shown and prices are marked up."""
+
+    credits_per_usd: int = 1000
+    markup: Fraction = Fraction(1)
+    signup_credits: int = 0
+    """Nano-USD."""
+    default_output_cap: int = 4096
+    allow_unpriced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Patience with an upstream, in seconds."""
+
+    connect: float = 3.0
+    first_byte: float = 30.0
+    first_byte_reasoning: float = 120.0
+    idle: float = 30.0
+    total: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An upstream. It is the operator's own, so http and loopback are allowed."""
+
+    name: str
+    wire: WireName
+    base_url: str = ""
+    api_key: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    """A PEM file of further certificate authorities to trust for this provider."""
+    stream_options: bool = True
+    """Whether it accepts `stream_options.include_usage`."""
+    timeouts: Timeouts = Timeouts()
+    price_source: str | None = None
+    """The provider's id in the price library, where it differs from `name`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A model at a provider: what is raced, hedged and failed over."""
+
+    provider: Provider
+    model: str
+    """The id the provider is asked for."""
+
+    @property
+    def id(self) -> str:
+        """`provider/model`, for headers and metrics."""
+        return f"{self.provider.name}/{self.model}"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model the operator configured."""
+
+    id: str
+    deployments: tuple[Deployment, ...]
+    strategy: Strategy = "failover"
+    price: Price | None = None
+    """The client's price, to which no markup is added; None takes the price library's, marked up."""
+    quality: int = 0
+    name: str | None = None
+    context_length: int | None = None
+    max_output_tokens: int | None = None
+    reasoning: bool | None = None
+    capabilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set."""
+
+    server: Server = Server()
+    metrics: Metrics = Metrics()
+    store: Store = Store()
+    secrets: Secrets = Secrets()
+    money: Money = Money()
+    providers: tuple[Provider, ...] = ()
+    models: tuple[Model, ...] = ()
+    aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    plans: dict[str, Limits] = field(default_factory=dict)
