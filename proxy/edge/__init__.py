@@ -1,0 +1,1 @@
+"""The doors: HTTP in, HTTP out, over one exchange."""

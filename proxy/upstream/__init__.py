@@ -1,0 +1,1 @@
+"""The providers: a transport, opening an attempt, and a simulated provider."""
