@@ -11,7 +11,8 @@ deciding needs no clock.
     Grant -> Granted                   credits bought, given or redeemed
     Adjust -> Granted | Refused        a correction, either way; never below what is held
 
-An operation on a hold that does not exist or has already ended is answered with `Missed`.
+An operation on a hold that is not in the state it needs is answered with `Missed`: one that never was
+or has ended, and for an Admit, one that is open already or was voided before it was admitted.
 """
 
 from __future__ import annotations
@@ -76,7 +77,11 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Void:
-    """End a hold at nothing."""
+    """End a hold at nothing.
+
+    Of a hold that never was it leaves a tombstone, so that an Admit which comes later, sent by a client
+    that has long left, is answered with `Missed("ended")`.
+    """
 
     op_id: str
     hold_id: str
@@ -127,7 +132,8 @@ class Refused:
     """Nothing was changed; `why` is the client's error name. `retry_after` is in seconds.
 
     `insufficient_credits` carries `required`, `available` and `held`; a `retry_after` there means that
-    running holds are the cause. A missing or blocked account is `permission_denied`.
+    running holds are the cause. A missing or blocked account is `permission_denied`, and so is a grant
+    that 64 bits could not hold.
     """
 
     why: Literal[
@@ -188,13 +194,24 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """There was no open hold to act on: it never was (`unknown`), it has ended, or it is another epoch's."""
+    """There was no such hold to act on.
 
-    why: Literal["unknown", "ended", "fenced"]
+    `unknown`: it never was. `ended`: it has ended. `fenced`: it belongs to a later epoch. `taken`: an
+    Admit under another `op_id` has opened it.
+    """
+
+    why: Literal["unknown", "ended", "fenced", "taken"]
 
 
 Result = Admitted | Refused | Extended | Settled | Voided | Granted | Missed
 
 
 class BankUnavailableError(Exception):
-    """The ledger cannot take operations now; nothing was decided."""
+    """The ledger cannot take operations now; nothing was decided, and nothing will be."""
+
+
+class OutcomeUnknownError(Exception):
+    """The bank closed with this operation under way and could not learn what became of it.
+
+    Send it again under the same `op_id`. A hold it may have opened is voided by the sweep at the next start.
+    """

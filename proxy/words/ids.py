@@ -62,11 +62,9 @@ def new_key(kind: KeyKind) -> str:
 
 def key_kind(key: str) -> KeyKind | None:
     """Return the kind of a well-formed key whose checksum is right, else None."""
-    for kind, prefix in KEY_PREFIXES.items():
-        if key.startswith(prefix):
-            well_formed = len(key) == len(prefix) + _BODY + _CHECK and key.isascii()
-            return kind if well_formed and key[-_CHECK:] == _checksum(key[:-_CHECK]) else None
-    return None
+    if not KEY_PATTERN.fullmatch(key) or key[-_CHECK:] != _checksum(key[:-_CHECK]):
+        return None
+    return next(kind for kind, prefix in KEY_PREFIXES.items() if key.startswith(prefix))
 
 
 def key_digest(pepper: bytes, key: str) -> bytes:

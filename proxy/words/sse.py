@@ -3,6 +3,7 @@
 The decoder follows the WHATWG HTML standard, section 9.2.6 ("Interpreting an event stream"): CR, LF
 and CRLF end lines, a leading byte order mark and comments are ignored, several `data` lines join with
 LF. It keeps the `data` of each event alone: every upstream we speak to repeats the event's name inside.
+Unlike the standard it drops an event whose data is empty, and hands out one that the end cut short.
 Bytes may be cut anywhere. It knows no JSON.
 """
 
@@ -30,11 +31,11 @@ def frame(payload: bytes) -> bytes:
 class SSEDecoder:
     """Cut a byte stream into the payloads of its events."""
 
-    __slots__ = ("_after_cr", "_at_start", "_data", "_data_size", "_partial", "_partial_size")
+    __slots__ = ("_after_cr", "_at_start", "_data", "_data_size", "_partial")
 
     def __init__(self) -> None:
-        self._partial: list[bytes] = []
-        self._partial_size = 0
+        # Not a list of pieces: of one-byte pieces a line would take eight times its size.
+        self._partial = bytearray()
         self._data: list[bytes] = []
         self._data_size = 0
         self._after_cr = False
@@ -65,13 +66,10 @@ class SSEDecoder:
         return payloads
 
     def _strip_bom(self, data: bytes) -> bytes:
-        head = b"".join((*self._partial, data))
+        head = bytes(self._partial) + data
         self._partial.clear()
-        self._partial_size = 0
         if len(head) < len(_BOM) and _BOM.startswith(head):
-            if head:
-                self._partial.append(head)
-                self._partial_size = len(head)
+            self._partial += head
             return b""
         self._at_start = False
         return head.removeprefix(_BOM)
@@ -90,7 +88,7 @@ class SSEDecoder:
         *blocks, rest = data.split(b"\n\n")
         payloads = []
         for block in blocks:
-            if block.startswith(b"data: ") and b"\n" not in block and len(block) <= MAX_LINE:
+            if block.startswith(b"data: ") and b"\n" not in block and 6 < len(block) <= MAX_LINE:
                 payloads.append(block[6:])
             else:
                 payloads += self._feed_lines(block + b"\n\n")
@@ -103,9 +101,8 @@ class SSEDecoder:
         self._keep(first)
         payloads: list[bytes] = []
         for line in others:
-            whole = b"".join(self._partial)
+            whole = bytes(self._partial)
             self._partial.clear()
-            self._partial_size = 0
             if whole:
                 self._take_line(whole)
             else:
@@ -114,11 +111,9 @@ class SSEDecoder:
         return payloads
 
     def _keep(self, piece: bytes) -> None:
-        if piece:
-            self._partial.append(piece)
-            self._partial_size += len(piece)
-            if self._partial_size > MAX_LINE:
-                raise LineTooLongError(f"a line of more than {MAX_LINE} bytes")
+        if len(self._partial) + len(piece) > MAX_LINE:
+            raise LineTooLongError(f"a line of more than {MAX_LINE} bytes")
+        self._partial += piece
 
     def _take_line(self, line: bytes) -> None:
         name, _, value = line.partition(b":")

@@ -1,10 +1,8 @@
-"""Settings: one TOML file, every key with a default, the environment wins; frozen once read.
-
-`Settings` is what the rest of the gateway sees. Reading and checking the file is `load`.
-"""
+"""What can be set: frozen types with the defaults. How they are written in a file is not known here."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -15,11 +13,12 @@ from proxy.words.principal import Limits
 
 WireName = Literal["openai", "sim"]
 Strategy = Literal["single", "failover"]
+_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where we listen, and what a client may send."""
+    """Where we listen, and what a client may send. Sizes are bytes, times seconds."""
 
     bind: str = "127.0.0.1:8000"
     workers: int = 1
@@ -48,7 +47,7 @@ class Store:
     @property
     def path(self) -> Path:
         """The SQLite file."""
-        return Path(self.url.removeprefix("sqlite:///"))
+        return Path(self.url.removeprefix(_SQLITE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class Money:
     credits_per_usd: int = 1000
     markup: Fraction = Fraction(1)
     signup_credits: int = 0
-    """Nano-USD."""
+    """Nano-USD; in a file, credits."""
     default_output_cap: int = 4096
     allow_unpriced: bool = False
 
@@ -138,7 +137,23 @@ class Settings:
     store: Store = Store()
     secrets: Secrets = Secrets()
     money: Money = Money()
+    timeouts: Timeouts = Timeouts()
+    """The providers' default, already applied to each of them."""
     providers: tuple[Provider, ...] = ()
     models: tuple[Model, ...] = ()
-    aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    plans: dict[str, Limits] = field(default_factory=dict)
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    plans: Mapping[str, Limits] = field(default_factory=dict)
+
+
+def split_bind(bind: str) -> tuple[str, int]:
+    """Split `host:port`, where an IPv6 address stands in brackets.
+
+    Raises:
+        ValueError: it is not a host and a port from 0 (any free one) to 65535.
+    """
+    host, colon, port = bind.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    well_formed = colon and bare and not set(bare) & set("[]/ \t") and (":" not in bare or bare != host)
+    if not well_formed or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError("a host and a port from 0 to 65535, as in 127.0.0.1:8000 or [::1]:8000")
+    return bare, int(port)

@@ -1,0 +1,45 @@
+"""Results as text and back, for a store to keep: the outcome's name, and its fields as a JSON array.
+
+Knows the vocabulary of `ops` and no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any, Final
+
+import orjson
+
+from .ops import Admitted, Extended, Granted, Missed, Refused, Result, Settled, Voided
+
+_NAMES: Final[dict[type[Result], str]] = {
+    Admitted: "admitted",
+    Refused: "refused",
+    Extended: "extended",
+    Settled: "settled",
+    Voided: "voided",
+    Granted: "granted",
+    Missed: "missed",
+}
+_TYPES: Final = {name: kind for kind, name in _NAMES.items()}
+
+
+def _reader(kind: type[Result]) -> Callable[[Any], Any]:
+    return attrgetter(*(field.name for field in fields(kind)))
+
+
+_READERS: Final = {kind: _reader(kind) for kind in _NAMES}
+
+
+def encode(result: Result) -> tuple[str, str]:
+    """Return the outcome's name and its detail."""
+    kind = type(result)
+    return _NAMES[kind], orjson.dumps(_READERS[kind](result)).decode()
+
+
+def decode(outcome: str, detail: str) -> Result:
+    """Return the result that `encode` wrote; fields added since take their defaults."""
+    values = orjson.loads(detail)
+    return _TYPES[outcome](*values) if isinstance(values, list) else _TYPES[outcome](values)

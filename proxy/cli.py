@@ -1,0 +1,190 @@
+"""The command line.
+
+Commands work while the gateway runs, by its control socket, and while it is stopped, by opening the store.
+
+With `-q` a command prints its one value alone, with `--json` a JSON object. Exit status: 0 done, 1 refused
+or a check failed, 2 wrong arguments or configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+
+from proxy import __version__
+from proxy.settings import Settings, SettingsError, load
+
+_DEFAULT_FILE = Path("config/headrace.toml")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = load(options.config, os.environ)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    run: Callable[[Settings, argparse.Namespace], int] = options.run
+    try:
+        return run(settings, options)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="headrace", description="A streaming gateway for large language models."
+    )
+    parser.add_argument("--version", action="version", version=f"headrace {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings (TOML); without it, all defaults"
+    )
+    shown = argparse.ArgumentParser(add_help=False, parents=[common])
+    form = shown.add_mutually_exclusive_group()
+    form.add_argument("-q", dest="quiet", action="store_true", help="print the one value alone")
+    form.add_argument("--json", action="store_true", help="print a JSON object")
+
+    serve = commands.add_parser("serve", parents=[common], help="run the gateway")
+    serve.add_argument("--bind", metavar="HOST:PORT")
+    serve.set_defaults(run=_serve)
+
+    _add_accounts(commands, shown)
+    _add_credits(commands, shown)
+    _add_keys(commands, shown)
+    verify = commands.add_parser("verify", parents=[shown], help="check the ledger's invariants")
+    verify.set_defaults(run=_command("verify", _show_verify), params=())
+    config = commands.add_parser("config", help="the configuration").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    check = config.add_parser("check", parents=[common], help="read it and say what it means")
+    check.set_defaults(run=_config_check)
+    return parser
+
+
+def _add_accounts(commands: Any, shown: argparse.ArgumentParser) -> None:
+    group = commands.add_parser("accounts", help="accounts").add_subparsers(required=True, metavar="COMMAND")
+    create = group.add_parser("create", parents=[shown], help="make an account")
+    create.add_argument("email")
+    create.add_argument("--credits", default="0", metavar="N", help="starting credits")
+    create.add_argument("--admin", action="store_true")
+    create.set_defaults(
+        run=_command("accounts.create", _show_value("account")), params=("email", "credits", "admin")
+    )
+
+
+def _add_credits(commands: Any, shown: argparse.ArgumentParser) -> None:
+    group = commands.add_parser("credits", help="credits").add_subparsers(required=True, metavar="COMMAND")
+    grant = group.add_parser("grant", parents=[shown], help="give credits")
+    grant.add_argument("email")
+    grant.add_argument("credits", metavar="N")
+    grant.set_defaults(run=_command("credits.grant", _show_value("available")), params=("email", "credits"))
+    balance = group.add_parser("balance", parents=[shown], help="show credits")
+    balance.add_argument("email")
+    balance.set_defaults(run=_command("credits.balance", _show_value("available")), params=("email",))
+
+
+def _add_keys(commands: Any, shown: argparse.ArgumentParser) -> None:
+    group = commands.add_parser("keys", help="API keys").add_subparsers(required=True, metavar="COMMAND")
+    create = group.add_parser("create", parents=[shown], help="make a key; it is shown once")
+    create.add_argument("email")
+    create.add_argument("--kind", choices=("account", "gateway", "project", "mcp"), default="account")
+    create.add_argument("--name", default="")
+    create.add_argument("--rpm", type=int, metavar="N", help="requests per minute")
+    create.add_argument("--project", metavar="P", help="the project of a project key; made if it is new")
+    create.set_defaults(
+        run=_command("keys.create", _show_value("key")), params=("email", "kind", "name", "rpm", "project")
+    )
+    listing = group.add_parser("list", parents=[shown], help="list an account's keys")
+    listing.add_argument("email")
+    listing.set_defaults(run=_command("keys.list", _show_keys), params=("email",))
+    for name, value, text in (
+        ("revoke", "id", "end a key"),
+        ("rotate", "key", "end a key and make its successor, shown once"),
+    ):
+        one = group.add_parser(name, parents=[shown], help=text)
+        one.add_argument("id", type=int)
+        one.set_defaults(run=_command(f"keys.{name}", _show_value(value)), params=("id",))
+
+
+class Show(Protocol):
+    """Prints a result for a person, or its one value; returns the exit status."""
+
+    def __call__(self, result: dict[str, Any], *, quiet: bool) -> int:
+        """Print."""
+        ...
+
+
+def _command(method: str, show: Show) -> Callable[[Settings, argparse.Namespace], int]:
+    def run(settings: Settings, options: argparse.Namespace) -> int:
+        # The store and Trio are imported only by commands that need them.
+        from proxy.app import command  # noqa: PLC0415
+        from proxy.control.socket import ControlError  # noqa: PLC0415
+
+        params = {name: getattr(options, name) for name in options.params}
+        try:
+            result = command(settings, method, params)
+        except ControlError as error:
+            print(f"headrace: {error}", file=sys.stderr)
+            return 1
+        if options.json:
+            print(orjson.dumps(result, option=orjson.OPT_INDENT_2).decode())
+            return 0 if result.get("ok", True) else 1
+        return show(result, quiet=options.quiet)
+
+    return run
+
+
+def _show_value(name: str) -> Show:
+    def show(result: dict[str, Any], *, quiet: bool) -> int:
+        if quiet:
+            print(result[name])
+            return 0
+        for key, value in result.items():
+            if value is not None:
+                print(f"{key + ':':12} {value}")
+        return 0
+
+    return show
+
+
+def _show_keys(result: dict[str, Any], *, quiet: bool) -> int:
+    for key in result["keys"]:
+        state = "revoked" if key["revoked"] else "active"
+        print(key["id"] if quiet else f"{key['id']:>6}  {key['shown']:20} {state:8} {key['name']}")
+    return 0
+
+
+def _show_verify(result: dict[str, Any], *, quiet: bool) -> int:
+    if quiet:
+        print("ok" if result["ok"] else "broken")
+    else:
+        for name, invariant in result["invariants"].items():
+            mark = "ok    " if invariant["ok"] else "BROKEN"
+            print(f"{name:4} {mark} {invariant['detail']}")
+        print(f"open holds: {result['open_holds']}   drift: {result['drift_nanousd']} nano-USD")
+    return 0 if result["ok"] else 1
+
+
+def _serve(settings: Settings, options: argparse.Namespace) -> int:
+    from proxy.app import serve  # noqa: PLC0415 - see _command
+
+    return serve(settings, options.bind)
+
+
+def _config_check(settings: Settings, options: argparse.Namespace) -> int:
+    print(f"{options.config or 'defaults'}: good")
+    for provider in settings.providers:
+        key = "key set" if provider.api_key else "no key"
+        print(f"  provider {provider.name}: {provider.wire}, {key}")
+    for model in settings.models:
+        print(f"  model {model.id}: {', '.join(deployment.id for deployment in model.deployments)}")
+    return 0

@@ -1,0 +1,257 @@
+"""What an operator does: accounts, credits, keys. One method a command, the same behind every entrance.
+
+Commands arrive as a name and JSON parameters (control socket, command line) and answer JSON. Amounts in
+and out are credits, as decimal text; money itself moves only through the desk.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+import trio
+
+from proxy.bank.desk import Desk
+from proxy.bank.ops import Grant, Granted
+from proxy.bank.sqlite import SQLiteStore
+from proxy.bank.verify import verify
+from proxy.settings import Settings
+from proxy.words.ids import KEY_PREFIXES, KeyKind, key_digest, new_key
+from proxy.words.money import credits_text, parse_credits
+from proxy.words.principal import Limits, Principal
+
+from .passwords import hash_password, new_password
+from .socket import ControlError
+
+PROJECT_RPM: Final = 10
+PROJECT_TOKENS_PER_DAY: Final = 10_000
+_EMAIL: Final = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,190}")
+_NAME: Final = 64
+
+
+class Office:
+    """Commands over one store and one desk."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: SQLiteStore,
+        desk: Desk,
+        pepper: bytes,
+        unix_time: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._desk = desk
+        self._pepper = pepper
+        self._unix_time = unix_time
+        self._watchers: list[Callable[[], None]] = []
+        self._commands: Mapping[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+            "accounts.create": self.create_account,
+            "credits.grant": self.grant,
+            "credits.balance": self.balance,
+            "keys.create": self.create_key,
+            "keys.list": self.list_keys,
+            "keys.revoke": self.revoke_key,
+            "keys.rotate": self.rotate_key,
+            "verify": self.verify,
+        }
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` after every change to a key, so that whoever remembers keys forgets them."""
+        self._watchers.append(changed)
+
+    async def command(self, name: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Run one command.
+
+        Raises:
+            ControlError: it cannot be done; nothing was changed.
+        """
+        if name not in self._commands:
+            raise ControlError(f"no such command: {name}")
+        return await self._commands[name](**params)
+
+    async def create_account(self, email: str, credits: str = "0", admin: bool = False) -> dict[str, Any]:  # noqa: A002, FBT001, FBT002 - the parameters' names are the command's
+        """Make an account with starting credits; an administrator also gets a password, shown once."""
+        if not _EMAIL.fullmatch(email):
+            raise ControlError(f"not an e-mail address: {email[:64]!r}")
+        amount = self._amount(credits) + self._settings.money.signup_credits
+        password = new_password() if admin else None
+        hashed = None if password is None else await trio.to_thread.run_sync(hash_password, password)
+        if await self._find_account(email) is not None:
+            raise ControlError(f"there is an account {email} already")
+        account = await self._store.create_account(
+            email=email, admin=admin, password_hash=hashed, created_at=self._now()
+        )
+        if amount:
+            await self._grant(account, amount, "signup")
+        return {"account": account, "email": email, "credits": self._credits(amount), "password": password}
+
+    async def grant(self, email: str, credits: str) -> dict[str, Any]:  # noqa: A002 - see create_account
+        """Give credits."""
+        account = await self._account(email)
+        amount = self._amount(credits)
+        if amount <= 0:
+            raise ControlError("the amount must be above zero")
+        granted = await self._grant(account, amount, "admin")
+        return {"email": email, "available": self._credits(granted.available)}
+
+    async def balance(self, email: str) -> dict[str, Any]:
+        """Show an account's credits: all, held by running requests, and available."""
+        account = await self._account(email)
+        ((posted, held),) = await self._store.read(
+            "SELECT posted, held FROM account WHERE id = ?", (account,)
+        )
+        amounts = {"posted": posted, "held": held, "available": posted - held}
+        return {"email": email, **{name: self._credits(amount) for name, amount in amounts.items()}}
+
+    async def create_key(
+        self,
+        email: str,
+        kind: KeyKind = "account",
+        name: str = "",
+        rpm: int | None = None,
+        project: str | None = None,
+    ) -> dict[str, Any]:
+        """Make a key and return it; it is never shown again. A project key makes its project if it is new."""
+        account = await self._account(email)
+        if kind not in KEY_PREFIXES:
+            raise ControlError(f"no such kind of key: {kind}")
+        if len(name) > _NAME or (rpm is not None and rpm < 1):
+            raise ControlError(f"a name has at most {_NAME} characters, a limit is at least 1")
+        if (kind == "project") != (project is not None):
+            raise ControlError("a project key, and no other, belongs to a project (--project)")
+        project_id = None if project is None else await self._project(account, project)
+        if project_id is not None:
+            await self._revoke("project = ?", project_id)
+        return await self._issue(account, kind, name, rpm, project_id)
+
+    async def list_keys(self, email: str) -> dict[str, Any]:
+        """List an account's keys, none of them in full."""
+        account = await self._account(email)
+        rows = await self._store.read(
+            "SELECT id, kind, name, prefix, last4, rpm, created_at, expires_at, revoked_at"
+            " FROM api_key WHERE account = ? ORDER BY id",
+            (account,),
+        )
+        names = ("id", "kind", "name", "prefix", "last4", "rpm", "created_at", "expires_at", "revoked_at")
+        keys = [dict(zip(names, row, strict=True)) for row in rows]
+        for key in keys:
+            key["shown"] = f"{key.pop('prefix')}…{key.pop('last4')}"
+            key["revoked"] = key["revoked_at"] is not None
+        return {"keys": keys}
+
+    async def revoke_key(self, id: int) -> dict[str, Any]:  # noqa: A002 - see create_account
+        """End a key."""
+        await self._live_key(id)
+        await self._revoke("id = ?", id)
+        return {"id": id, "revoked": True}
+
+    async def rotate_key(self, id: int) -> dict[str, Any]:  # noqa: A002 - see create_account
+        """End a key and make its successor with the same limits."""
+        account, kind, name, rpm, project = await self._live_key(id)
+        await self._revoke("id = ?", id)
+        return await self._issue(account, kind, name, rpm, project)
+
+    async def verify(self) -> dict[str, Any]:
+        """Check the ledger's invariants."""
+        return (await verify(self._store)).as_json()
+
+    async def principal(self, digest: bytes) -> Principal | None:
+        """Return whom a key's digest stands for; None for unknown and revoked ones."""
+        rows = await self._store.read(
+            "SELECT id, kind, account, project, expires_at,"
+            " rpm, tokens_per_day, concurrency, max_request, max_output"
+            " FROM api_key WHERE digest = ? AND revoked_at IS NULL",
+            (digest,),
+        )
+        if not rows:
+            return None
+        key_id, kind, account, project, expires, *limits = rows[0]
+        plan = self._settings.plans.get("default", Limits())
+        if kind == "project":
+            plan = Limits(rpm=PROJECT_RPM, tokens_per_day=PROJECT_TOKENS_PER_DAY)
+        return Principal(account, key_id, kind, project, _merged(Limits(*limits), plan), expires_at=expires)
+
+    async def _issue(
+        self, account: int, kind: KeyKind, name: str, rpm: int | None, project: int | None
+    ) -> dict[str, Any]:
+        key = new_key(kind)
+        digest = key_digest(self._pepper, key)
+        insert = (
+            "INSERT INTO api_key (digest, kind, account, project, name, prefix, last4, rpm, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        row = (digest, kind, account, project, name, KEY_PREFIXES[kind], key[-4:], rpm, self._now())
+        await self._store.write([(insert, row)])
+        self._changed()
+        ((key_id,),) = await self._store.read("SELECT id FROM api_key WHERE digest = ?", (digest,))
+        return {"id": key_id, "kind": kind, "key": key}
+
+    async def _revoke(self, where: str, value: int) -> None:
+        # `where` is one of the two literals above; the value is bound.
+        statement = f"UPDATE api_key SET revoked_at = ? WHERE revoked_at IS NULL AND {where}"  # noqa: S608
+        await self._store.write([(statement, (self._now(), value))])
+        self._changed()
+
+    def _changed(self) -> None:
+        for changed in self._watchers:
+            changed()
+
+    async def _live_key(self, key_id: int) -> tuple[int, KeyKind, str, int | None, int | None]:
+        rows = await self._store.read(
+            "SELECT account, kind, name, rpm, project FROM api_key WHERE id = ? AND revoked_at IS NULL",
+            (key_id,),
+        )
+        if not rows:
+            raise ControlError(f"there is no active key {key_id}")
+        account, kind, name, rpm, project = rows[0]
+        return account, kind, name, rpm, project
+
+    async def _project(self, account: int, name: str) -> int:
+        find = "SELECT id FROM project WHERE account = ? AND name = ?"
+        rows = await self._store.read(find, (account, name))
+        if not rows:
+            insert = "INSERT INTO project (account, name, created_at) VALUES (?, ?, ?)"
+            await self._store.write([(insert, (account, name, self._now()))])
+            rows = await self._store.read(find, (account, name))
+        project: int = rows[0][0]
+        return project
+
+    async def _find_account(self, email: str) -> int | None:
+        rows = await self._store.read("SELECT account FROM profile WHERE email = ?", (email,))
+        return rows[0][0] if rows else None
+
+    async def _account(self, email: str) -> int:
+        account = await self._find_account(email)
+        if account is None:
+            raise ControlError(f"there is no account {email}")
+        return account
+
+    async def _grant(self, account: int, amount: int, kind: str) -> Granted:
+        op_id = f"grant:{secrets.token_hex(16)}"
+        result = await self._desk.call(Grant(op_id, account, amount, self._now(), kind))  # type: ignore[arg-type]
+        if not isinstance(result, Granted):
+            raise ControlError("the ledger refused the grant")
+        return result
+
+    def _amount(self, text: str) -> int:
+        try:
+            return parse_credits(str(text), self._settings.money.credits_per_usd)
+        except ValueError as error:
+            raise ControlError(f"credits: {error}") from None
+
+    def _credits(self, nano: int) -> str:
+        return credits_text(nano, self._settings.money.credits_per_usd)
+
+    def _now(self) -> int:
+        return int(self._unix_time() * 1000)
+
+
+def _merged(own: Limits, plan: Limits) -> Limits:
+    """A key's own limit wins over its plan's."""
+    pairs = {field.name: (getattr(own, field.name), getattr(plan, field.name)) for field in fields(Limits)}
+    return Limits(**{name: theirs if mine is None else mine for name, (mine, theirs) in pairs.items()})

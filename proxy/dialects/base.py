@@ -1,0 +1,116 @@
+"""The seam of a dialect: how one kind of client is understood and answered.
+
+A new dialect is one file with these members and one row in `app.py`. Dialects do no I/O: bytes come in
+and bytes go out, and the doors carry them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from proxy.words.call import Call
+from proxy.words.chat import Frame
+from proxy.words.errors import GatewayError
+from proxy.words.usage import Usage
+
+MAX_DEPTH = 64
+"""Nesting of a request's JSON."""
+
+
+class Bill(NamedTuple):
+    """What an answer used and what its client pays, in nano-USD."""
+
+    usage: Usage
+    cost: int
+    estimated: bool
+    """The upstream gave no figures that can be believed; these are our own count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an encoder must know of the answer it writes."""
+
+    generation_id: str
+    language: str
+    """The upstream's wire, to tell whether its payloads may pass as they came."""
+    credits_per_usd: int
+    created: int
+    """Unix seconds."""
+    model: str
+
+
+class Encoder(Protocol):
+    """One answer on its way to the client. Streaming and whole answers share this face."""
+
+    def feed(self, frames: Sequence[Frame]) -> bytes:
+        """Take upstream frames; return what goes out now."""
+        ...
+
+    def finish(self, bill: Bill) -> bytes:
+        """End a complete answer."""
+        ...
+
+    def truncate(self, bill: Bill, error: GatewayError) -> bytes:
+        """End an answer whose hold could not grow: what there is, said to be cut."""
+        ...
+
+    def fail(self, error: GatewayError) -> bytes:
+        """End an answer that failed after it began. A whole answer raises `error` instead."""
+        ...
+
+
+class Dialect(Protocol):
+    """One kind of client."""
+
+    def parse(self, body: bytes) -> Call:
+        """Read and check a request. Raises GatewayError naming the field at fault."""
+        ...
+
+    def encoder(self, call: Call, answer: Answer) -> Encoder:
+        """Begin to write an answer."""
+        ...
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        """Write the body of a failed request."""
+        ...
+
+
+def parse_json(body: bytes) -> dict[str, Any]:
+    """Read a request body that must be a JSON object no deeper than `MAX_DEPTH`.
+
+    orjson refuses what RFC 8259 refuses: NaN, numbers beyond a double, invalid UTF-8, lone surrogates,
+    a byte order mark, trailing data. Of a repeated key the last counts; what is sent on is always our
+    own serialisation, never the client's bytes.
+    """
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise GatewayError("invalid_json", f"The body is not valid JSON: {error.msg}.") from None
+    if not isinstance(parsed, dict):
+        raise GatewayError("invalid_request", "The body must be a JSON object.")
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _deeper_than(parsed, MAX_DEPTH):
+        raise GatewayError("invalid_json", f"The body is nested deeper than {MAX_DEPTH} levels.")
+    return parsed
+
+
+def _deeper_than(value: Any, limit: int) -> bool:
+    """Walk level by level, so that depth costs no stack."""
+    level = [value]
+    for _ in range(limit):
+        below: list[Any] = []
+        for container in level:
+            children = container.values() if isinstance(container, dict) else container
+            below += [child for child in children if isinstance(child, dict | list)]
+        if not below:
+            return False
+        level = below
+    return True
+
+
+def retry_after_header(error: GatewayError) -> Mapping[str, str]:
+    """Return the `Retry-After` field of an error that has one."""
+    return {} if error.retry_after is None else {"retry-after": str(error.retry_after)}

@@ -1,0 +1,77 @@
+"""Chunks from events: what a stream in another language looks like in OpenAI's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from proxy.words.chat import (
+    Event,
+    Finished,
+    Frame,
+    ReasoningDelta,
+    RefusalDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    UsageReport,
+)
+
+from .base import Answer
+
+OBJECT = "chat.completion.chunk"
+
+
+def envelope(answer: Answer, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a chunk of our own making."""
+    return {
+        "id": "chatcmpl-" + answer.generation_id,
+        "object": OBJECT,
+        "created": answer.created,
+        "model": answer.model,
+        "choices": choices,
+    }
+
+
+def chunk_of(frame: Frame, answer: Answer) -> dict[str, Any]:
+    """Return a frame's chunk: the upstream's own in the same language, else one made from its events."""
+    if answer.language == "openai":
+        body: dict[str, Any] = frame.body
+        return body
+    return envelope(answer, _choices(frame.events))
+
+
+def _choices(events: Sequence[Event]) -> list[dict[str, Any]]:
+    """Gather events by choice: clients look for one entry per choice in a chunk."""
+    choices: dict[int, dict[str, Any]] = {}
+    for event in events:
+        if isinstance(event, Started | UsageReport):
+            continue
+        index = event.choice
+        choice = choices.setdefault(index, {"index": index, "delta": {}, "finish_reason": None})
+        if isinstance(event, Finished):
+            choice["finish_reason"] = event.reason
+        else:
+            _add(choice["delta"], event)
+    return list(choices.values())
+
+
+def _add(delta: dict[str, Any], event: TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta) -> None:
+    match event:
+        case TextDelta():
+            delta["content"] = delta.get("content", "") + event.text
+        case ReasoningDelta():
+            delta["reasoning_content"] = delta.get("reasoning_content", "") + event.text
+        case RefusalDelta():
+            delta["refusal"] = delta.get("refusal", "") + event.text
+        case ToolCallDelta():
+            delta.setdefault("tool_calls", []).append(_fragment(event))
+
+
+def _fragment(event: ToolCallDelta) -> dict[str, Any]:
+    function: dict[str, Any] = {"arguments": event.arguments}
+    if event.name is not None:
+        function["name"] = event.name
+    if event.id is None:
+        return {"index": event.position, "function": function}
+    return {"index": event.position, "id": event.id, "type": "function", "function": function}

@@ -1,0 +1,273 @@
+"""Reading an OpenAI chat completion request into words, with a clear refusal for every wrong field.
+
+Source: platform.openai.com/docs/api-reference/chat/create. Bounds are OpenAI's where it states them,
+else limits that no honest request meets (research: hostile input).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, get_args
+
+import orjson
+
+from proxy.words.chat import (
+    ChatRequest,
+    ImagePart,
+    Message,
+    OpaquePart,
+    Origin,
+    Part,
+    Role,
+    Sampling,
+    TextPart,
+    Tool,
+    ToolUse,
+)
+from proxy.words.usage import text_size
+
+from .fields import Body, array, boolean, integer, mapping, number, refuse, string
+
+MAX_MESSAGES: Final = 20_000
+MAX_TOOLS: Final = 1000
+MAX_CHOICES: Final = 8
+_MAX_TOKENS: Final = 2**31 - 1
+_SCHEMA_BYTES: Final = 256 * 1024
+_ROLES: Final = frozenset(get_args(Role))
+_SCHEMAS: Final = ("tools", "functions", "response_format")
+"""Fields whose JSON a model reads as part of its prompt."""
+_KNOWN: Final = frozenset(
+    {
+        *("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n"),
+        *("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "stop"),
+        *("logprobs", "top_logprobs", "logit_bias", "tools", "tool_choice", "parallel_tool_calls"),
+        *("response_format", "reasoning_effort", "user"),
+    }
+)
+
+
+def read_chat(body: dict[str, Any]) -> ChatRequest:
+    """Read a checked request. Raises GatewayError naming the first field at fault."""
+    messages, weight = _messages(body)
+    tools = _tools(body)
+    stream = boolean(body, "stream") or False
+    effort = string(body, "reasoning_effort", 32)
+    _check_logit_bias(body)
+    weight.text += sum(len(orjson.dumps(body[name])) for name in _SCHEMAS if body.get(name))
+    return ChatRequest(
+        model=_model(body),
+        messages=messages,
+        origin=Origin("openai", body),
+        prompt_bytes=weight.text,
+        images=weight.images,
+        stream=stream,
+        include_usage=_include_usage(body, stream=stream),
+        max_tokens=_max_tokens(body),
+        n=integer(body, "n", 1, MAX_CHOICES) or 1,
+        sampling=_sampling(body),
+        tools=tools,
+        tool_choice=_tool_choice(body),
+        parallel_tool_calls=boolean(body, "parallel_tool_calls"),
+        response_format=_response_format(body),
+        reasoning_effort=effort,
+        user=string(body, "user", 512),
+        extra={name: value for name, value in body.items() if name not in _KNOWN},
+    )
+
+
+class _Weight:
+    """What a prompt weighs: text in bytes, images by number."""
+
+    __slots__ = ("images", "text")
+
+    def __init__(self) -> None:
+        self.text = 0
+        self.images = 0
+
+
+def _model(body: Body) -> str:
+    model = string(body, "model", 256)
+    if model is not None and not model.isprintable():
+        refuse("model", "must hold printable characters only")
+    return model or ""
+
+
+def _max_tokens(body: Body) -> int | None:
+    newer = integer(body, "max_completion_tokens", 1, _MAX_TOKENS)
+    older = integer(body, "max_tokens", 1, _MAX_TOKENS)
+    return older if newer is None else newer
+
+
+def _include_usage(body: Body, *, stream: bool) -> bool:
+    options = mapping(body, "stream_options", 16)
+    if options is None:
+        return False
+    if not stream:
+        refuse("stream_options", "is only allowed when 'stream' is true")
+    wanted = options.get("include_usage")
+    if wanted is not None and type(wanted) is not bool:
+        refuse("stream_options.include_usage", "must be true or false")
+    return wanted is True
+
+
+def _sampling(body: Body) -> Sampling:
+    return Sampling(
+        temperature=number(body, "temperature", 0, 2),
+        top_p=number(body, "top_p", 0, 1),
+        presence_penalty=number(body, "presence_penalty", -2, 2),
+        frequency_penalty=number(body, "frequency_penalty", -2, 2),
+        seed=integer(body, "seed", -(2**63), 2**63 - 1),
+        stop=_stop(body),
+        logprobs=boolean(body, "logprobs"),
+        top_logprobs=integer(body, "top_logprobs", 0, 20),
+    )
+
+
+def _stop(body: Body) -> tuple[str, ...]:
+    if isinstance(body.get("stop"), str):
+        return (body["stop"],)
+    stop = array(body, "stop", 16) or []
+    if not all(isinstance(item, str) for item in stop):
+        refuse("stop", "must be a string or an array of strings")
+    return tuple(stop)
+
+
+def _check_logit_bias(body: Body) -> None:
+    bias = mapping(body, "logit_bias", 1024) or {}
+    if not all(type(value) in {int, float} and -100 <= value <= 100 for value in bias.values()):
+        refuse("logit_bias", "must map tokens to numbers between -100 and 100")
+
+
+def _response_format(body: Body) -> Mapping[str, Any] | None:
+    wanted = mapping(body, "response_format", 16)
+    if wanted is None:
+        return None
+    kind = wanted.get("type")
+    if not isinstance(kind, str):
+        refuse("response_format.type", "must be a string")
+    if kind == "json_schema" and not isinstance(wanted.get("json_schema"), dict):
+        refuse("response_format.json_schema", "must be an object")
+    return wanted
+
+
+def _tool_choice(body: Body) -> Any:
+    choice = body.get("tool_choice")
+    if choice is not None and not isinstance(choice, str | dict):
+        refuse("tool_choice", "must be a string or an object")
+    return choice
+
+
+def _tools(body: Body) -> tuple[Tool, ...]:
+    """Functions become words; a vendor's own tool kinds stay in `origin` alone."""
+    found = []
+    for index, tool in enumerate(array(body, "tools", MAX_TOOLS) or []):
+        where = f"tools[{index}]"
+        if not isinstance(tool, dict) or not isinstance(tool.get("type"), str):
+            refuse(where, "must be an object with a 'type'")
+        if tool["type"] == "function":
+            found.append(_function(tool.get("function"), f"{where}.function"))
+    return tuple(found)
+
+
+def _function(function: Any, where: str) -> Tool:
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        refuse(where, "must be an object with a 'name'")
+    parameters = function.get("parameters")
+    if parameters is not None and not isinstance(parameters, dict):
+        refuse(f"{where}.parameters", "must be an object")
+    if parameters and len(orjson.dumps(parameters)) > _SCHEMA_BYTES:
+        refuse(f"{where}.parameters", f"must have at most {_SCHEMA_BYTES} bytes")
+    strict = function.get("strict")
+    if strict is not None and type(strict) is not bool:
+        refuse(f"{where}.strict", "must be true or false")
+    return Tool(function["name"], _string(function, "description", where), parameters, strict)
+
+
+def _messages(body: Body) -> tuple[tuple[Message, ...], _Weight]:
+    items = array(body, "messages", MAX_MESSAGES)
+    if not items:
+        refuse("messages", "must be a non-empty array")
+    weight = _Weight()
+    return tuple([_message(item, f"messages[{index}]", weight) for index, item in enumerate(items)]), weight
+
+
+def _message(item: Any, where: str, weight: _Weight) -> Message:
+    if not isinstance(item, dict):
+        refuse(where, "must be an object")
+    role = item.get("role")
+    if not isinstance(role, str) or role not in _ROLES:
+        refuse(f"{where}.role", f"must be one of {', '.join(sorted(_ROLES))}")
+    uses = _tool_uses(item, where, weight)
+    content = _content(item.get("content"), f"{where}.content", weight)
+    if not content and role != "assistant":
+        refuse(f"{where}.content", "is required")
+    call_id = _string(item, "tool_call_id", where)
+    if role == "tool" and call_id is None:
+        refuse(f"{where}.tool_call_id", "is required")
+    return Message(role, content, _string(item, "name", where), uses, call_id)  # type: ignore[arg-type]
+
+
+def _string(item: Body, name: str, where: str) -> str | None:
+    value = item.get(name)
+    if value is not None and not isinstance(value, str):
+        refuse(f"{where}.{name}", "must be a string")
+    return value
+
+
+def _tool_uses(item: Body, where: str, weight: _Weight) -> tuple[ToolUse, ...]:
+    calls = item.get("tool_calls")
+    if calls is None:
+        return ()
+    if not isinstance(calls, list):
+        refuse(f"{where}.tool_calls", "must be an array")
+    return tuple([_tool_use(call, f"{where}.tool_calls[{i}]", weight) for i, call in enumerate(calls)])
+
+
+def _tool_use(call: Any, where: str, weight: _Weight) -> ToolUse:
+    if not isinstance(call, dict) or not isinstance(call.get("id"), str):
+        refuse(where, "must be an object with an 'id'")
+    function = call.get("function")
+    if not isinstance(function, dict):
+        # A vendor's own kind of call: it travels in `origin`; its weight is its JSON.
+        weight.text += len(orjson.dumps(call))
+        return ToolUse(call["id"], str(call.get("type", "")), "")
+    name, arguments = function.get("name"), function.get("arguments", "")
+    if not isinstance(name, str) or not isinstance(arguments, str):
+        refuse(f"{where}.function", "must have a 'name' and 'arguments', both strings")
+    weight.text += text_size(name) + text_size(arguments)
+    return ToolUse(call["id"], name, arguments)
+
+
+def _content(content: Any, where: str, weight: _Weight) -> tuple[Part, ...]:
+    if content is None:
+        return ()
+    if isinstance(content, str):
+        weight.text += text_size(content)
+        return (TextPart(content),)
+    if not isinstance(content, list):
+        refuse(where, "must be a string or an array of parts")
+    return tuple([_part(part, f"{where}[{index}]", weight) for index, part in enumerate(content)])
+
+
+def _part(part: Any, where: str, weight: _Weight) -> Part:
+    if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+        refuse(where, "must be an object with a 'type'")
+    if part["type"] == "text":
+        if not isinstance(part.get("text"), str):
+            refuse(f"{where}.text", "must be a string")
+        weight.text += text_size(part["text"])
+        return TextPart(part["text"])
+    if part["type"] == "image_url":
+        weight.images += 1
+        return _image(part.get("image_url"), f"{where}.image_url")
+    weight.text += len(orjson.dumps(part))
+    return OpaquePart(part["type"], part)
+
+
+def _image(image: Any, where: str) -> ImagePart:
+    if not isinstance(image, dict) or not isinstance(image.get("url"), str):
+        refuse(where, "must be an object with a 'url'")
+    detail = image.get("detail")
+    if detail is not None and not isinstance(detail, str):
+        refuse(f"{where}.detail", "must be a string")
+    return ImagePart(image["url"], detail)

@@ -1,0 +1,114 @@
+"""Writing a stream of `chat.completion.chunk` frames.
+
+In the same language a payload that is content alone passes as it came; only the framing is ours. What
+is changed, and why (contract 3.2): the first chunk of a choice carries a role; a choice finishes once;
+usage comes in one last chunk with `choices: []`, only for a client that asked, whose other chunks say
+`usage: null`; a failure is one last chunk with `finish_reason: "error"` and no `[DONE]` after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+
+from proxy.words.chat import Frame
+from proxy.words.errors import GatewayError
+from proxy.words.sse import DONE, frame
+
+from .base import Answer, Bill
+from .openai_chunk import OBJECT, chunk_of, envelope
+from .openai_usage import usage_object
+
+
+class StreamEncoder:
+    """One streamed answer."""
+
+    __slots__ = (
+        "_answer",
+        "_describe",
+        "_finished",
+        "_head",
+        "_include_usage",
+        "_reported",
+        "_same",
+        "_spoken",
+    )
+
+    def __init__(
+        self,
+        answer: Answer,
+        *,
+        include_usage: bool,
+        describe: Callable[[GatewayError], dict[str, Any]],
+    ) -> None:
+        self._answer = answer
+        self._include_usage = include_usage
+        self._describe = describe
+        self._same = answer.language == "openai"
+        self._head: dict[str, Any] = {}
+        self._reported: dict[str, Any] | None = None
+        self._spoken: set[int] = set()
+        self._finished: set[int] = set()
+
+    def feed(self, frames: Sequence[Frame]) -> bytes:
+        """Take upstream frames; return the chunks to send."""
+        return b"".join([self._frame(each) for each in frames])
+
+    def finish(self, bill: Bill) -> bytes:
+        """End with the usage chunk, if it was asked for, and `[DONE]`."""
+        if not self._include_usage:
+            return DONE
+        usage = usage_object(bill, self._reported, self._answer.credits_per_usd)
+        return self._own({"choices": [], "usage": usage}) + DONE
+
+    def truncate(self, bill: Bill, error: GatewayError) -> bytes:
+        """A stream cannot take its words back: the client is told in-band."""
+        return self.fail(error)
+
+    def fail(self, error: GatewayError) -> bytes:
+        """Write the one last chunk of a failed stream, in OpenRouter's shape."""
+        choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}
+        return self._own({"choices": [choice], "error": self._describe(error)})
+
+    def _own(self, members: dict[str, Any]) -> bytes:
+        chunk = envelope(self._answer, [])
+        return frame(orjson.dumps({**chunk, **self._head, **members}))
+
+    def _frame(self, each: Frame) -> bytes:
+        if self._same and each.plain and self._spoken and self._passes(each.body):
+            return frame(each.payload)
+        return self._rewritten(chunk_of(each, self._answer))
+
+    def _passes(self, body: dict[str, Any]) -> bool:
+        """Whether a content chunk needs nothing from us: no role to add, no null usage to add."""
+        if self._include_usage and "usage" not in body:
+            return False
+        choices: list[dict[str, Any]] = body.get("choices") or []
+        return len(choices) == 1 and choices[0].get("index") in self._spoken
+
+    def _rewritten(self, chunk: dict[str, Any]) -> bytes:
+        if not self._head:
+            self._head = {key: chunk[key] for key in ("id", "created", "model") if chunk.get(key)}
+        usage = chunk.get("usage")
+        if isinstance(usage, dict):
+            self._reported = usage
+        choices = [self._choice(choice) for choice in chunk.get("choices") or ()]
+        if not choices and (usage is not None or not self._same):
+            return b""
+        written = {**chunk, "object": OBJECT, "choices": choices}
+        written.pop("usage", None)
+        if self._include_usage:
+            written["usage"] = None
+        return frame(orjson.dumps(written))
+
+    def _choice(self, choice: dict[str, Any]) -> dict[str, Any]:
+        index = choice.get("index", 0)
+        if index not in self._spoken:
+            self._spoken.add(index)
+            choice = {**choice, "delta": {"role": "assistant", **(choice.get("delta") or {})}}
+        reason = None if index in self._finished else choice.get("finish_reason") or None
+        if reason is not None:
+            self._finished.add(index)
+        return {"index": index, **choice, "finish_reason": reason}

@@ -1,0 +1,74 @@
+"""What a handler sees of HTTP, whichever door the request came through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from proxy.words.errors import GatewayError
+
+
+class ClientGoneError(Exception):
+    """The client left before its request was whole; there is nobody to answer."""
+
+
+class Request(Protocol):
+    """A request whose head has been read.
+
+    `headers` has lower-case names; of a repeated field the last counts.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+
+    async def body(self, limit: int) -> bytes:
+        """Read the whole body.
+
+        Raises:
+            GatewayError: `body_too_large`; no more than `limit` and one read were taken in.
+            ClientGoneError: the client left in mid-body.
+        """
+        ...
+
+    async def wait_gone(self) -> None:
+        """Return when the client has left, or has closed its sending side."""
+        ...
+
+
+class Reply(Protocol):
+    """The answer to a request: either `whole`, or `start`, any number of `send`, and `end`."""
+
+    async def whole(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Send a whole answer."""
+        ...
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """Begin a streamed answer."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Send a piece of it."""
+        ...
+
+    async def end(self) -> None:
+        """End it."""
+        ...
+
+
+def check_json(headers: Mapping[str, str], limit: int) -> None:
+    """Refuse a body by its head: 413 by its length, 415 by its type or coding, before any of it is read."""
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > limit:
+        raise body_too_large(limit)
+    coding = headers.get("content-encoding", "identity").strip().lower()
+    if coding not in {"", "identity"}:
+        raise GatewayError("unsupported_media_type", "Request bodies must not be compressed.")
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise GatewayError("unsupported_media_type", "The request's content type must be application/json.")
+
+
+def body_too_large(limit: int) -> GatewayError:
+    """Return the refusal of a body beyond `limit` bytes."""
+    return GatewayError("body_too_large", f"The body is larger than {limit} bytes.")

@@ -1,0 +1,321 @@
+"""One request's life: plan, hold, race, relay, settle. It owns the money and knows no HTTP server.
+
+A door makes an `Exchange`, awaits `open`, drives `relay` with what `stream.read` gives, and calls
+`close` exactly once, whatever happened. `close` is synchronous: the end of the hold goes into the desk's
+outbox there and then, out of reach of any cancellation, and the client does not wait for it.
+
+Who pays what (contract 8): a failure before output costs nothing; a client that leaves pays for the
+prompt, once an upstream took it, and for exactly what was relayed; a whole answer that failed was never
+delivered, so it costs nothing either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import trio
+
+from proxy.bank.desk import Desk, Ticket
+from proxy.bank.ops import (
+    Admit,
+    Admitted,
+    BankUnavailableError,
+    Extend,
+    Extended,
+    Refused,
+    Result,
+    Settle,
+    Void,
+)
+from proxy.dialects.base import Answer, Bill, Dialect
+from proxy.policy.estimate import Weight, weigh
+from proxy.policy.plan import Plan
+from proxy.policy.routing import Router
+from proxy.race import AllFailedError, race
+from proxy.receipt import Attempt, Outcome, Receipt
+from proxy.relay import Meter, Relay
+from proxy.settings import Deployment, Settings
+from proxy.upstream.fleet import Fleet, UpstreamStream
+from proxy.words.call import Call
+from proxy.words.errors import GatewayError, UpstreamError, outward
+from proxy.words.ids import new_generation_id
+from proxy.words.money import credits_json, credits_text
+from proxy.words.principal import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What every exchange works with; made once, in `app.py`."""
+
+    settings: Settings
+    router: Router
+    desk: Desk
+    fleet: Fleet
+    unix_time: Callable[[], float]
+    observers: Sequence[Callable[[Receipt], None]] = ()
+
+
+class Exchange:
+    """One request.
+
+    Attributes:
+        generation_id: identity of the hold and of `/generation`.
+        plan, admitted, stream, relay: set as `open` gets that far.
+        left: the door sets it when the client has gone.
+    """
+
+    def __init__(
+        self, core: Core, dialect: Dialect, call: Call, principal: Principal, request_id: str, model: str
+    ) -> None:
+        self.core = core
+        self.dialect = dialect
+        self.call = call
+        self.principal = principal
+        self.generation_id = new_generation_id()
+        self.plan: Plan | None = None
+        self.admitted: Admitted | None = None
+        self.stream: UpstreamStream | None = None
+        self.relay: Relay | None = None
+        self.left = False
+        self._admission: Ticket | None = None
+        self._extension: Ticket | None = None
+        self._extensions = 0
+        self._no_more: GatewayError | None = None
+        self._closed = False
+        self.receipt = Receipt(
+            generation_id=self.generation_id,
+            request_id=request_id,
+            account=principal.account,
+            key_id=principal.key_id,
+            project=principal.project,
+            stream=call.stream,
+            started_at=trio.current_time(),
+            started_unix=core.unix_time(),
+            model_asked=model,
+        )
+
+    async def open(self) -> Relay:
+        """Plan, hold and race; return the relay, whose stream has its first event in hand.
+
+        Raises:
+            GatewayError: nothing runs any more; `close` still has to be called.
+        Cancelling closes the attempt under way; `close` voids the hold.
+        """
+        plan = self._plan()
+        self.admitted = await self._admit(plan, weigh(self.call, plan))
+        try:
+            deployment, stream = await race(plan.candidates, self._attempt)
+        except AllFailedError as failed:
+            raise self._all_failed(failed.errors) from failed
+        self.stream = stream
+        self.receipt.winner = self.receipt.attempts[-1]
+        answer = Answer(
+            generation_id=self.generation_id,
+            language=self.core.fleet.language(deployment),
+            credits_per_usd=self.core.settings.money.credits_per_usd,
+            created=int(self.receipt.started_unix),
+            model=deployment.model,
+        )
+        meter = Meter(plan, self.call.prompt_tokens(plan.ratio), self.receipt.held)
+        self.relay = Relay(stream.decoder, self.dialect.encoder(self.call, answer), meter, self)
+        return self.relay
+
+    def extend(self) -> int | GatewayError | None:
+        """Grow the hold as large again, or by all there is left (see `relay.Purse`)."""
+        if self._no_more is not None:
+            return self._no_more
+        if self._extension is None:
+            self._submit_extension(max(self.receipt.held, 1))
+            return None
+        result = self._extension.result
+        if result is None:
+            if self._extension.error is not None:
+                self._no_more = ledger_unavailable()
+            return self._no_more
+        self._extension = None
+        return self._extended(result)
+
+    async def more(self) -> None:
+        """Wait until the extension asked for is decided."""
+        if self._extension is not None:
+            try:
+                await self._extension.wait()
+            except BankUnavailableError:
+                self._no_more = ledger_unavailable()
+
+    def close(self, outcome: Outcome = "ok", error: GatewayError | None = None) -> Receipt:
+        """Stop the upstream, settle or void, tell the observers. Only the first call counts."""
+        receipt = self.receipt
+        if self._closed:
+            return receipt
+        self._closed = True
+        if self.stream is not None:
+            self.stream.close()
+        receipt.ended_at = trio.current_time()
+        receipt.outcome = "client_abort" if self.left else outcome
+        told = error or (self.relay.error if self.relay else None)
+        receipt.error = told.name if told is not None else None
+        bill = self._bill()
+        if bill is not None:
+            receipt.usage, receipt.cost, receipt.estimated = bill
+        if self.relay is not None:
+            receipt.relayed_bytes = self.relay.meter.relayed_bytes
+            reported = self.relay.reported
+            receipt.usage_distrusted = reported is not None and not reported.trusted
+        self._end_hold(bill)
+        for observe in self.core.observers:
+            observe(receipt)
+        return receipt
+
+    def _plan(self) -> Plan:
+        receipt = self.receipt
+        now = datetime.fromtimestamp(self.core.unix_time(), UTC)
+        plan = self.plan = self.core.router.plan(self.call, self.principal, now)
+        receipt.model, receipt.price_version = plan.model, plan.price_version
+        return plan
+
+    async def _admit(self, plan: Plan, weight: Weight) -> Admitted:
+        """Take the hold. From the moment it is submitted, `close` ends it, answered or not."""
+        receipt, principal = self.receipt, self.principal
+        receipt.held = weight.hold
+        self._admission = self.core.desk.submit(
+            Admit(
+                op_id=f"{self.generation_id}:admit",
+                hold_id=self.generation_id,
+                account=principal.account,
+                key_id=principal.key_id,
+                project=principal.project,
+                amount=weight.hold,
+                tokens=weight.tokens,
+                at=self._now(),
+                limits=principal.limits,
+                request_id=receipt.request_id,
+                price_version=plan.price_version,
+            )
+        )
+        try:
+            result = await self._admission.wait()
+        except BankUnavailableError as error:
+            raise ledger_unavailable() from error
+        finally:
+            receipt.admit_seconds = trio.current_time() - receipt.started_at
+        if isinstance(result, Admitted):
+            return result
+        self._admission = None
+        if isinstance(result, Refused):
+            raise refusal(result, self.core.settings.money.credits_per_usd)
+        raise ledger_unavailable()
+
+    async def _attempt(self, deployment: Deployment) -> UpstreamStream:
+        assert self.plan is not None  # noqa: S101 - open() planned before it raced
+        attempt = Attempt(deployment.provider.name, deployment.model, trio.current_time())
+        self.receipt.attempts.append(attempt)
+        plan = self.plan
+        return await self.core.fleet.open(
+            deployment, self.call, attempt, first_byte=plan.first_byte, reasoning=plan.reasoning
+        )
+
+    def _all_failed(self, errors: Sequence[UpstreamError]) -> GatewayError:
+        error = outward(errors)
+        if len(self.receipt.attempts) > 1:
+            error.detail["attempts"] = [
+                {"provider": attempt.provider, "trouble": attempt.trouble, "status": attempt.status}
+                for attempt in self.receipt.attempts
+            ]
+        return error
+
+    def _submit_extension(self, amount: int) -> None:
+        self._extensions += 1
+        self._extension = self.core.desk.submit(
+            Extend(f"{self.generation_id}:extend{self._extensions}", self.generation_id, amount, self._now())
+        )
+
+    def _extended(self, result: Result) -> int | GatewayError | None:
+        if isinstance(result, Extended):
+            self.receipt.held = result.amount
+            return result.amount
+        if isinstance(result, Refused):
+            if 0 < result.available < result.required:
+                self._submit_extension(result.available)
+                return None
+            self._no_more = refusal(result, self.core.settings.money.credits_per_usd)
+        else:
+            self._no_more = ledger_unavailable()
+        return self._no_more
+
+    def _bill(self) -> Bill | None:
+        """Return what the client pays; None is nothing, so that the hold is voided."""
+        relay = self.relay
+        if relay is None:
+            return self._prompt_bill() if self.left else None
+        if relay.bill is not None:
+            return relay.bill
+        if not self.left and (not self.call.stream or relay.meter.relayed_bytes == 0):
+            return None
+        return relay.final_bill()
+
+    def _prompt_bill(self) -> Bill | None:
+        """A client that left between the upstream's 200 and its first token pays for the prompt."""
+        attempts = self.receipt.attempts
+        if self.plan is None or not attempts or not attempts[-1].accepted or attempts[-1].trouble:
+            return None
+        meter = Meter(self.plan, self.call.prompt_tokens(self.plan.ratio), self.receipt.held)
+        return Bill(meter.usage(), meter.price(meter.usage()), estimated=True)
+
+    def _end_hold(self, bill: Bill | None) -> None:
+        if self._admission is None or isinstance(self._admission.error, BankUnavailableError):
+            return
+        op_id, hold_id, now = f"{self.generation_id}:end", self.generation_id, self._now()
+        if bill is None:
+            how = "failed" if self.receipt.attempts else "unsent"
+            self.core.desk.submit(Void(op_id, hold_id, now, how))
+            return
+        how_settled = "relayed" if bill.estimated else "usage"
+        self.core.desk.submit(Settle(op_id, hold_id, bill.cost, bill.usage.total_tokens, now, how_settled))
+
+    def _now(self) -> int:
+        return int(self.core.unix_time() * 1000)
+
+
+def ledger_unavailable() -> GatewayError:
+    """Return the failure of a request that could not be held for."""
+    return GatewayError(
+        "service_unavailable",
+        "The ledger is not available; nothing was charged.",
+        retry_after=1,
+        detail={"reason": "ledger"},
+    )
+
+
+def refusal(refused: Refused, credits_per_usd: int) -> GatewayError:
+    """Say to a client why the bank refused."""
+    wait = refused.retry_after
+    match refused.why:
+        case "insufficient_credits":
+            return _insufficient(refused, credits_per_usd)
+        case "rate_limit_exceeded":
+            message = "The key's requests per minute are used up."
+            return GatewayError("rate_limit_exceeded", message, retry_after=wait)
+        case "token_budget_exceeded":
+            message = "The key's tokens for today are used up, or would be by this request."
+            return GatewayError("token_budget_exceeded", message, retry_after=wait)
+        case "concurrency_exceeded":
+            message = "The key has as many requests running as it may."
+            return GatewayError("rate_limit_exceeded", message, retry_after=wait or 1)
+        case "request_too_expensive":
+            message = "This request may cost more than the key allows for one."
+            return GatewayError("permission_denied", message)
+        case "permission_denied":
+            return GatewayError("permission_denied", "This account may not spend.")
+
+
+def _insufficient(refused: Refused, credits_per_usd: int) -> GatewayError:
+    amounts = {"required": refused.required, "available": refused.available, "held": refused.held}
+    message = (
+        f"This request needs {credits_text(refused.required, credits_per_usd)} credits "
+        f"(its estimated cost plus 20 %); {credits_text(refused.available, credits_per_usd)} are available."
+    )
+    detail = {name: credits_json(amount, credits_per_usd) for name, amount in amounts.items()}
+    return GatewayError("insufficient_credits", message, retry_after=refused.retry_after, detail=detail)

@@ -1,0 +1,67 @@
+"""What happened in one exchange: written as it goes, read once at the end by whoever observes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from proxy.words.errors import Trouble
+from proxy.words.usage import Usage
+
+Outcome = Literal[
+    "ok",
+    "client_abort",
+    "upstream_error",
+    "insufficient_credits",
+    "refused",
+    "shutdown",
+    "internal_error",
+]
+"""How a request ended. `refused`: before anything was sent to an upstream."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one deployment. Times are seconds on Trio's clock."""
+
+    provider: str
+    model: str
+    started_at: float
+    accepted: bool = False
+    """The upstream answered 200, so it has begun to work for us."""
+    first_event_at: float | None = None
+    ended_at: float | None = None
+    trouble: Trouble | None = None
+    status: int | None = None
+
+
+@dataclass(slots=True)
+class Receipt:
+    """One request, whole. `cost` is nano-USD; times are seconds on Trio's clock."""
+
+    generation_id: str
+    request_id: str
+    account: int
+    key_id: int
+    project: int | None
+    stream: bool
+    started_at: float
+    started_unix: float
+    model_asked: str
+    """As the client wrote it: for records, never for a metric's label."""
+    model: str = ""
+    price_version: str = ""
+    attempts: list[Attempt] = field(default_factory=list)
+    winner: Attempt | None = None
+    held: int = 0
+    admit_seconds: float = 0.0
+    usage: Usage = Usage()
+    estimated: bool = False
+    usage_distrusted: bool = False
+    cost: int = 0
+    outcome: Outcome = "ok"
+    error: str | None = None
+    """The client's error name, where it got one."""
+    first_relayed_at: float | None = None
+    relayed_bytes: int = 0
+    ended_at: float = 0.0

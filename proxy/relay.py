@@ -1,0 +1,257 @@
+"""The relay: upstream bytes in, client bytes out, every frame metered against the hold.
+
+It is synchronous. A door owns the I/O around it and drives it in its own way: read, `feed`, send. Once
+`done` is set there is nothing more to read. While `starved` is set the hold is used up and its extension
+undecided: the door waits for `more`, calls `resume`, and reads on.
+
+What was handed out for sending is what a client that leaves is billed for, so a frame is metered before
+its bytes exist, and one the hold cannot pay for is never encoded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Protocol
+
+from proxy.dialects.base import Bill, Encoder
+from proxy.policy.plan import Plan
+from proxy.wires.base import Decoder
+from proxy.words.chat import (
+    Event,
+    Frame,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+    UsageReport,
+)
+from proxy.words.errors import GatewayError, UpstreamError, outward
+from proxy.words.money import cost
+from proxy.words.usage import Usage, count, text_size
+
+
+class Meter:
+    """Counts what was relayed, and knows how much more the hold can pay for.
+
+    Attributes:
+        answer_bytes, reasoning_bytes: UTF-8 bytes relayed, tool calls and refusals being answer.
+        hold: nano-USD held now.
+        limit: bytes the hold pays for in all; None where output is free.
+        low: bytes at which the hold should be extended.
+    """
+
+    __slots__ = ("_plan", "_prompt", "answer_bytes", "hold", "limit", "low", "reasoning_bytes")
+
+    def __init__(self, plan: Plan, prompt_tokens: int, hold: int) -> None:
+        self._plan = plan
+        self._prompt = prompt_tokens
+        self.answer_bytes = 0
+        self.reasoning_bytes = 0
+        self.hold = hold
+        self.limit: int | None = None
+        self.low: int | None = None
+        self.grow(hold)
+
+    def grow(self, hold: int) -> None:
+        """Take note of the hold's new size, in nano-USD."""
+        self.hold = hold
+        self.limit = self._payable_bytes(hold)
+        self.low = None if self.limit is None else self.limit * 3 // 4
+
+    @property
+    def relayed_bytes(self) -> int:
+        """All text relayed, in bytes."""
+        return self.answer_bytes + self.reasoning_bytes
+
+    def usage(self) -> Usage:
+        """Return our own count of what was relayed, and of the prompt that led to it."""
+        ratio = self._plan.ratio
+        reasoning = count(self.reasoning_bytes, ratio)
+        return Usage(input=self._prompt, output=count(self.answer_bytes, ratio), reasoning=reasoning)
+
+    def price(self, usage: Usage) -> int:
+        """Return what the client pays for `usage`, in nano-USD."""
+        return cost(usage, self._plan.price, self._plan.markup)
+
+    def _payable_bytes(self, hold: int) -> int | None:
+        """Invert the price: the most bytes whose cost, counted as tokens and rounded up, fits the hold.
+
+        Two counts (answer and reasoning) round up separately, so one token is kept back.
+        """
+        plan = self._plan
+        rates = plan.price.rates_for(self._prompt)
+        dearest = max(rates.output, rates.reasoning)
+        if dearest == 0 or plan.markup == 0:
+            return None
+        payable = hold * plan.markup.denominator * 1_000_000 // plan.markup.numerator
+        payable -= self._prompt * rates.input + plan.price.request * 1_000_000
+        tokens = max(payable // dearest - 1, 0)
+        return tokens * plan.ratio // 1000
+
+
+class Purse(Protocol):
+    """Where more hold comes from; the exchange."""
+
+    def extend(self) -> int | GatewayError | None:
+        """Ask for more, or learn how the asking went.
+
+        Returns:
+            The hold's size in nano-USD; the refusal; or None while it is undecided.
+        """
+        ...
+
+
+class Relay:
+    """One answer under way.
+
+    Attributes:
+        done: nothing more is to be read.
+        starved: the door must wait for the purse before it reads on.
+        error: what the client was told, or would have been.
+        progressed: the last `feed` held an event, not comments alone.
+    """
+
+    __slots__ = (
+        "_decoder",
+        "_encoder",
+        "_purse",
+        "_waiting",
+        "bill",
+        "done",
+        "error",
+        "meter",
+        "progressed",
+        "reported",
+        "starved",
+    )
+
+    def __init__(self, decoder: Decoder, encoder: Encoder, meter: Meter, purse: Purse) -> None:
+        self._decoder = decoder
+        self._encoder = encoder
+        self._purse = purse
+        self._waiting: deque[Frame] = deque()
+        self.meter = meter
+        self.bill: Bill | None = None
+        self.reported: UsageReport | None = None
+        self.done = False
+        self.starved = False
+        self.progressed = False
+        self.error: GatewayError | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the upstream's answer came whole and all of it was relayed."""
+        return self._decoder.complete and not self._waiting
+
+    def begin(self, frames: Iterable[Frame]) -> bytes:
+        """Relay what was read while the attempt was opened."""
+        return self._advance(list(frames))
+
+    def feed(self, data: bytes) -> bytes:
+        """Take upstream bytes; return bytes for the client, which may be none."""
+        return self._advance(self._decoder.feed(data))
+
+    def close(self) -> bytes:
+        """Take the upstream's clean end of body."""
+        out = self._advance(self._decoder.close())
+        if self.done or self.starved:
+            return out
+        if self._decoder.complete:
+            return out + self._finish()
+        return out + self.fail(outward([UpstreamError("truncated")]))
+
+    def resume(self) -> bytes:
+        """Go on after the purse has decided."""
+        self.starved = False
+        frames = list(self._waiting)
+        self._waiting.clear()
+        return self._advance(frames)
+
+    def fail(self, error: GatewayError) -> bytes:
+        """End the answer with a failure. Raises `error` where nothing was sent and no status either."""
+        self.done = True
+        self.error = error
+        return self._encoder.fail(error)
+
+    def final_bill(self) -> Bill:
+        """Return what the client pays if the answer ends as it stands.
+
+        The upstream's figures count where they are believable and the answer is whole: only then are
+        they the figures for exactly what was relayed.
+        """
+        reported = self.reported
+        if reported is not None and reported.trusted and self.complete:
+            return Bill(reported.usage, self.meter.price(reported.usage), estimated=False)
+        usage = self.meter.usage()
+        return Bill(usage, self.meter.price(usage), estimated=True)
+
+    def _advance(self, frames: list[Frame]) -> bytes:
+        self.progressed = bool(frames)
+        payable = self._meter(frames)
+        out = self._encoder.feed(payable) if payable else b""
+        if self.done or self.starved:
+            return out
+        if self.error is not None:
+            return out + self._cut(self.error)
+        if self._decoder.failure is not None:
+            return out + self.fail(outward([self._decoder.failure]))
+        if self._decoder.done:
+            return out + self._end()
+        return out
+
+    def _meter(self, frames: list[Frame]) -> list[Frame]:
+        """Count frames until one that the hold cannot pay for; the rest waits."""
+        meter = self.meter
+        for index, each in enumerate(frames):
+            for event in each.events:
+                self._count(event)
+            if meter.low is not None and meter.relayed_bytes > meter.low and not self._afford(each):
+                self._waiting.extend(frames[index:])
+                return frames[:index]
+        return frames
+
+    def _count(self, event: Event, sign: int = 1) -> None:
+        if isinstance(event, TextDelta | RefusalDelta):
+            self.meter.answer_bytes += sign * text_size(event.text)
+        elif isinstance(event, ReasoningDelta):
+            self.meter.reasoning_bytes += sign * text_size(event.text)
+        elif isinstance(event, ToolCallDelta):
+            size = text_size(event.arguments) + text_size(event.name or "")
+            self.meter.answer_bytes += sign * size
+        elif isinstance(event, UsageReport):
+            self.reported = event
+
+    def _afford(self, each: Frame) -> bool:
+        """Extend a hold that runs low; a frame beyond its limit is taken back until it is larger."""
+        meter = self.meter
+        answer = self._purse.extend()
+        while isinstance(answer, int):
+            meter.grow(answer)
+            if meter.low is None or meter.relayed_bytes <= meter.low:
+                return True
+            answer = self._purse.extend()
+        if meter.limit is None or meter.relayed_bytes <= meter.limit:
+            return True
+        for event in each.events:
+            self._count(event, -1)
+        if isinstance(answer, GatewayError):
+            self.error = answer
+        else:
+            self.starved = True
+        return False
+
+    def _cut(self, error: GatewayError) -> bytes:
+        self.done = True
+        self.bill = self.final_bill()
+        return self._encoder.truncate(self.bill, error)
+
+    def _end(self) -> bytes:
+        if self._decoder.complete:
+            return self._finish()
+        return self.fail(outward([UpstreamError("truncated")]))
+
+    def _finish(self) -> bytes:
+        self.done = True
+        self.bill = self.final_bill()
+        return self._encoder.finish(self.bill)

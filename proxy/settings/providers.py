@@ -1,0 +1,167 @@
+"""Providers: the file's list, the well-known ones by name or by their key in the environment, and `sim`.
+
+Keys are read here, once, and never shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from . import kinds
+from .kinds import Kind
+from .problems import FromEnv
+from .section import Reader, named
+from .shape import Provider, Timeouts, WireName
+
+
+class WellKnown(NamedTuple):
+    """A public provider that speaks OpenAI's wire."""
+
+    name: str
+    variable: str
+    """The environment variable its key is usually in."""
+    base_url: str
+    price_source: str | None
+    """Its id in the price library, if it has one."""
+    stream_options: bool = True
+
+
+WELL_KNOWN: Final = (
+    WellKnown("openai", "OPENAI_API_KEY", "https://api.openai.com/v1", "openai"),
+    WellKnown("openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1", "openrouter"),
+    WellKnown("redpill", "REDPILL_API_KEY", "https://api.redpill.ai/v1", None),
+    WellKnown("groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1", "groq"),
+    # Mistral refuses fields it does not know, and always reports usage in the last chunk.
+    WellKnown("mistral", "MISTRAL_API_KEY", "https://api.mistral.ai/v1", "mistral", stream_options=False),
+    WellKnown("deepseek", "DEEPSEEK_API_KEY", "https://api.deepseek.com/v1", "deepseek"),
+    WellKnown("together", "TOGETHER_API_KEY", "https://api.together.xyz/v1", "together"),
+    WellKnown("fireworks", "FIREWORKS_API_KEY", "https://api.fireworks.ai/inference/v1", "fireworks"),
+    WellKnown("xai", "XAI_API_KEY", "https://api.x.ai/v1", "x-ai"),
+    WellKnown("cerebras", "CEREBRAS_API_KEY", "https://api.cerebras.ai/v1", "cerebras"),
+    WellKnown("moonshot", "MOONSHOT_API_KEY", "https://api.moonshot.ai/v1", "moonshotai"),
+)
+SIM: Final = "sim"
+
+TIMEOUTS: Final[Mapping[str, Kind]] = {
+    "connect": kinds.seconds(0.01),
+    "first_byte": kinds.seconds(0.01),
+    "first_byte_reasoning": kinds.seconds(0.01),
+    "idle": kinds.seconds(0.01),
+    "total": kinds.seconds(0.01),
+}
+PROVIDER: Final[Mapping[str, Kind | None]] = {
+    "name": kinds.NAME,
+    "wire": kinds.one_of(WireName),
+    "base_url": kinds.BASE_URL,
+    "api_key": kinds.API_KEY,
+    "api_key_env": kinds.VARIABLE,
+    "api_key_file": kinds.KEY_FILE,
+    "ca_file": kinds.FILE,
+    "stream_options": kinds.BOOLEAN,
+    "timeouts": None,
+    "price_source": kinds.matching(kinds.SLUG, "a provider's id in the price library, as in x-ai"),
+}
+_KEY_SOURCES = ("api_key", "api_key_env", "api_key_file")
+
+
+def discovered(environ: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the tables of the well-known providers whose key is in the environment."""
+    return [{"name": known.name} for known in WELL_KNOWN if environ.get(known.variable)]
+
+
+def read_timeouts(reader: Reader, table: Mapping[str, Any], at: str, default: Timeouts) -> Timeouts:
+    """Read a table of timeouts over a default."""
+    names = Timeouts.__dataclass_fields__
+    return Timeouts(**{name: getattr(default, name) for name in names} | reader.fields(table, at, TIMEOUTS))
+
+
+def read_providers(
+    reader: Reader, listed: object, environ: Mapping[str, str], timeouts: Timeouts
+) -> tuple[Provider, ...]:
+    """Read the list of providers. `sim` is added last unless it is listed."""
+    providers: dict[str, Provider] = {}
+    for place, table in enumerate(reader.tables(listed, "providers")):
+        at = named(f"providers[{place}]", table.get("name"))
+        provider = _provider(reader, table, at, environ, timeouts)
+        if provider is None:
+            continue
+        if provider.name in providers:
+            reader.problems.add(f"{at}.name", f'a second provider named "{provider.name}"')
+        providers[provider.name] = provider
+    providers.setdefault(SIM, Provider(name=SIM, wire="sim", timeouts=timeouts))
+    return tuple(providers.values())
+
+
+def _provider(
+    reader: Reader, table: Mapping[str, Any], at: str, environ: Mapping[str, str], timeouts: Timeouts
+) -> Provider | None:
+    before = len(reader.problems.lines)
+    given = reader.fields(table, at, PROVIDER)
+    if "name" not in table:
+        reader.problems.add(f"{at}.name", "missing; every provider needs a name")
+    name = given.get("name", "")
+    known = next((known for known in WELL_KNOWN if known.name == name), None)
+    wire = given.get("wire", "sim" if name == SIM else "openai")
+    base_url = given.get("base_url", known.base_url if known else "")
+    if wire != "sim" and not base_url and "base_url" not in table and name:
+        names = ", ".join(known.name for known in WELL_KNOWN)
+        reader.problems.add(f"{at}.base_url", f"missing; only these need none: {names}")
+    own = reader.table(table.get("timeouts", {}), f"{at}.timeouts")
+    provider = Provider(
+        name=name,
+        wire=wire,
+        base_url=base_url,
+        api_key=_key(reader, table, given, at, environ, known),
+        ca_file=given.get("ca_file"),
+        stream_options=given.get("stream_options", known.stream_options if known else True),
+        timeouts=read_timeouts(reader, own, f"{at}.timeouts", timeouts),
+        price_source=given.get("price_source", known.price_source if known else None),
+    )
+    # A provider that is wrong elsewhere still has its name, so that models do not report it missing.
+    return provider if name or len(reader.problems.lines) == before else None
+
+
+def _key(
+    reader: Reader,
+    table: Mapping[str, Any],
+    given: Mapping[str, Any],
+    at: str,
+    environ: Mapping[str, str],
+    known: WellKnown | None,
+) -> str | None:
+    sources = [source for source in _KEY_SOURCES if source in table]
+    if len(sources) > 1:
+        reader.problems.add(at, f"{' and '.join(sources)} are set; allowed: one of them")
+        return None
+    if not sources:
+        variable = known.variable if known and _at_home(table, known) else ""
+    elif "api_key" in given:
+        return str(given["api_key"])
+    elif "api_key_file" in given:
+        return _key_in_file(reader, given["api_key_file"], f"{at}.api_key_file")
+    else:
+        variable = given.get("api_key_env", "")
+    # An unset or empty variable leaves a provider for customers who bring their own key.
+    text = environ.get(variable, "")
+    value = {"api_key": FromEnv(variable, text)} if text else {}
+    return reader.fields(value, at, {"api_key": kinds.API_KEY}).get("api_key")
+
+
+def _at_home(table: Mapping[str, Any], known: WellKnown) -> bool:
+    """Tell whether a key that nobody mentioned goes where it belongs, or where its own environment says."""
+    address = table.get("base_url", known.base_url)
+    return isinstance(address, FromEnv) or address == known.base_url
+
+
+def _key_in_file(reader: Reader, path: Path, at: str) -> str | None:
+    try:
+        text = path.read_text("utf-8")
+        return str(kinds.API_KEY.take(text))
+    except OSError as error:
+        reader.problems.add(at, f"the file cannot be read: {error.strerror}")
+    except ValueError as error:
+        hint = f" ({error})" if isinstance(error, kinds.HintError) else ""
+        reader.problems.add(at, f"the file does not hold {kinds.API_KEY.allowed}{hint}")
+    return None

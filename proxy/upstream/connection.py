@@ -1,0 +1,229 @@
+"""One connection to an upstream and the one response being read from it: HTTP/1.1 framing, strictly.
+
+httptools (llhttp) parses; this adds what it leaves open: limits, interim responses, HEAD, bodies that
+end with the connection, and whether the connection may serve again. Knows nothing of pools and requests.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import httptools
+import httpx
+import trio
+
+from .channel import Channel
+from .failures import TruncatedError, read_failure, write_failure
+
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of a response's head with its interim responses; also of framing between two pieces of a body."""
+MAX_FIELDS: Final = 256
+"""Header and trailer fields of a response."""
+MAX_INTERIM: Final = 8
+"""Responses of status 1xx before the one that counts."""
+_FRAMING: Final = frozenset({b"transfer-encoding", b"content-length"})
+
+
+class Connection:
+    """A channel, and where its response stands.
+
+    Attributes:
+        status, headers: of the response, once `head_done`; names in lower case.
+        head_done: the head is complete.
+        complete: the whole message is.
+        bodiless: the message ends with its head.
+        answered: any byte came since `begin`.
+        keep_alive: whether both sides mean to go on after this message.
+        idle_since: when it was put into a pool, in Trio's time.
+    """
+
+    __slots__ = (
+        "_channel",
+        "_chunked",
+        "_fields",
+        "_framed",
+        "_interim",
+        "_overhead",
+        "_parser",
+        "_parts",
+        "_size",
+        "_surplus",
+        "answered",
+        "bodiless",
+        "complete",
+        "head_done",
+        "headers",
+        "idle_since",
+        "keep_alive",
+        "status",
+    )
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._parser = httptools.HttpResponseParser(self)
+        self.idle_since = 0.0
+        self.begin(bodiless=False)
+
+    def begin(self, *, bodiless: bool) -> None:
+        """Expect the response to a new request; `bodiless` where it was a HEAD."""
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.head_done = self.complete = self.answered = self.keep_alive = False
+        self.bodiless = bodiless
+        self._parts: list[bytes] = []
+        self._chunked = self._framed = self._surplus = False
+        self._fields = self._size = self._interim = self._overhead = 0
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the message ended cleanly and another may follow."""
+        return self.complete and self.keep_alive and not self._surplus
+
+    def is_quiet(self) -> bool:
+        """Whether it is open and silent, as an idle connection must be."""
+        return self._channel.is_quiet()
+
+    def close(self) -> None:
+        """Close the socket at once. Twice is as good as once."""
+        self._channel.close()
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes of a request.
+
+        Raises:
+            httpx.WriteError
+        Cancelled or failed, the connection must be closed.
+        """
+        try:
+            await self._channel.send_all(data)
+        except OSError as error:
+            raise write_failure(error) from error
+
+    async def receive_head(self) -> None:
+        """Read until the head is complete. Raises as `advance`; cancelled, the connection must be closed."""
+        while not self.head_done:
+            await self.wait_readable()
+            self.advance()
+
+    async def wait_readable(self) -> None:
+        """Wait until there may be something to read, if there is nothing now."""
+        if self._channel.drained:
+            await trio.lowlevel.wait_readable(self._channel.fileno)
+
+    @property
+    def drained(self) -> bool:
+        """Whether the socket was last seen empty."""
+        return self._channel.drained
+
+    def advance(self) -> None:
+        """Take in what the socket has, if anything, by one read.
+
+        Raises:
+            TruncatedError: the upstream ended it before the message was complete.
+            httpx.ReadError: the connection broke.
+            httpx.RemoteProtocolError: what came is not HTTP, or beyond its limits.
+        The connection must then be closed.
+        """
+        try:
+            data = self._channel.receive()
+        except OSError as error:
+            raise read_failure(error) from error
+        if data:
+            self._feed(data)
+        elif data is not None:
+            self._end()
+
+    def take_body(self) -> bytes:
+        """Return the body bytes that came since the last call."""
+        parts = self._parts
+        if len(parts) == 1:
+            return parts.pop()
+        body = b"".join(parts)
+        parts.clear()
+        return body
+
+    def _feed(self, data: bytes) -> None:
+        self.answered = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if not self.complete:
+                raise httpx.RemoteProtocolError(str(error.__context__ or error)) from error
+            self._surplus = True
+        if self._parts or self.complete:
+            self._overhead = 0
+            return
+        self._overhead += len(data)
+        if self._overhead > MAX_HEAD:
+            raise httpx.RemoteProtocolError(f"{self._overhead} bytes of framing without content")
+
+    def _end(self) -> None:
+        """Only a body that nothing else delimits may end with the connection."""
+        if not self.head_done or self._framed:
+            raise TruncatedError("the connection ended before the message did")
+        self.complete = True
+
+    # Called by the parser. What they raise reaches `_feed` as the context of a HttpParserError.
+
+    def on_message_begin(self) -> None:
+        """Note a second message, for which nobody asked."""
+        if self.complete:
+            self._surplus = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a field of the head; count one of the trailer."""
+        self._fields += 1
+        self._size += len(name) + len(value) + 4
+        if self._fields > MAX_FIELDS or self._size > MAX_HEAD:
+            raise httpx.RemoteProtocolError("too many header fields, or too large")
+        if self.head_done:
+            return
+        name = name.lower()
+        if name in _FRAMING:
+            self._note_framing(name, value)
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Tell the head that counts from the interim ones."""
+        if self.complete:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._skip_interim(status)
+            return
+        if self._parser.get_http_version() not in {"1.1", "1.0"}:
+            raise httpx.RemoteProtocolError("not HTTP/1")
+        self.status = status
+        self.head_done = True
+        self.keep_alive = self._parser.should_keep_alive()
+        if self.bodiless or status in {204, 304}:
+            self.bodiless = self.complete = True
+            self._parser = httptools.HttpResponseParser(
+                self
+            )  # the old one may await the body HEAD asked about
+
+    def on_body(self, data: bytes) -> None:
+        """Keep a piece of the body."""
+        if self.complete:
+            self._surplus = True
+        else:
+            self._parts.append(data)
+
+    def on_message_complete(self) -> None:
+        """Note the end of the message, unless it was an interim one."""
+        if self.head_done:
+            self.complete = True
+
+    def _note_framing(self, name: bytes, value: bytes) -> None:
+        self._framed = True
+        if name == b"transfer-encoding":
+            if self._chunked or value.lower() != b"chunked":
+                raise httpx.RemoteProtocolError(f"transfer-encoding we did not ask for: {value[:80]!r}")
+            self._chunked = True
+
+    def _skip_interim(self, status: int) -> None:
+        self._interim += 1
+        if status < 100 or status == 101 or self._interim > MAX_INTERIM:
+            raise httpx.RemoteProtocolError(f"unexpected interim response {status}")
+        self.headers.clear()
+        self._framed = self._chunked = False

@@ -1,0 +1,215 @@
+"""Opening an attempt: from a deployment and a call to a stream with its first event in hand.
+
+Everything that can go wrong up to there is an `UpstreamError`, so that the race may try the next
+deployment. Nothing here knows of money or clients.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+import httpx
+import trio
+
+from proxy.receipt import Attempt
+from proxy.settings import Deployment
+from proxy.wires.base import Decoder, Target, Wire
+from proxy.words.call import Call
+from proxy.words.chat import CONTENT, Frame
+from proxy.words.errors import Trouble, UpstreamError
+
+from .failures import NameResolutionError, TLSError, TruncatedError
+
+_ERROR_BODY: Final = 64 * 1024
+_ERROR_BODY_SECONDS: Final = 2.0
+_MAX_LEAD: Final = 4 * 1024 * 1024
+"""Bytes an upstream may send before its first event."""
+
+
+class Reply(Protocol):
+    """An upstream's answer: its head, and a body that is read piece by piece.
+
+    `read` returns b"" at the clean end and raises httpx's exceptions. `close` is synchronous: it drops
+    the connection at once unless the body was read to its end.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+
+    async def read(self) -> bytes:
+        """Return the next body bytes."""
+        ...
+
+    def close(self) -> None:
+        """Be done with it."""
+        ...
+
+
+class Line(Protocol):
+    """The way to one provider."""
+
+    async def post(self, path: str, headers: Sequence[tuple[str, str]], body: bytes) -> Reply:
+        """Send a request to `path` below the provider's base URL; return when the head has come."""
+        ...
+
+
+class UpstreamStream:
+    """An answer that has begun.
+
+    Attributes:
+        head: the frames read so far, the first event among them.
+        decoder: holds the rest; it is fed by the relay alone.
+    """
+
+    __slots__ = ("_reply", "decoder", "deployment", "head")
+
+    def __init__(self, deployment: Deployment, reply: Reply, decoder: Decoder, head: list[Frame]) -> None:
+        self.deployment = deployment
+        self._reply = reply
+        self.decoder = decoder
+        self.head = head
+
+    async def read(self) -> bytes:
+        """Return the next bytes, b"" at the clean end. Raises UpstreamError. Cancelling loses nothing."""
+        try:
+            return await self._reply.read()
+        except httpx.RequestError as error:
+            raise UpstreamError(trouble_of(error)) from error
+
+    def close(self) -> None:
+        """Stop the upstream: the connection is dropped at once unless the answer was read whole."""
+        self._reply.close()
+
+
+class Fleet:
+    """All providers, each by its line and its wire."""
+
+    def __init__(
+        self,
+        lines: Mapping[str, Line],
+        wires: Mapping[str, Wire],
+        *,
+        unix_time: Callable[[], float] = time.time,
+    ) -> None:
+        self._lines = lines
+        self._wires = wires
+        self._unix_time = unix_time
+
+    def language(self, deployment: Deployment) -> str:
+        """Return the dialect whose JSON this deployment speaks."""
+        return self._wires[deployment.provider.wire].language
+
+    async def open(
+        self, deployment: Deployment, call: Call, attempt: Attempt, *, first_byte: float, reasoning: bool
+    ) -> UpstreamStream:
+        """Open one attempt, writing into `attempt` how it went.
+
+        `first_byte` is the seconds it may take to the first event; `reasoning` tells a model that takes
+        `max_completion_tokens` and no `temperature`.
+
+        Raises:
+            UpstreamError: with nothing left open.
+        Cancelling closes the connection at once.
+        """
+        try:
+            with trio.fail_after(first_byte):
+                return await self._open(deployment, call, attempt, reasoning=reasoning)
+        except trio.TooSlowError:
+            error = UpstreamError("first_byte")
+        except httpx.RequestError as cause:
+            error = UpstreamError(trouble_of(cause))
+        except UpstreamError as cause:
+            error = cause
+        attempt.trouble = error.trouble
+        attempt.status = attempt.status or error.status
+        attempt.ended_at = trio.current_time()
+        raise error
+
+    async def _open(
+        self, deployment: Deployment, call: Call, attempt: Attempt, *, reasoning: bool
+    ) -> UpstreamStream:
+        provider = deployment.provider
+        wire = self._wires[provider.wire]
+        target = Target(deployment.model, reasoning=reasoning, stream_options=provider.stream_options)
+        outgoing = wire.encode(call, target)
+        line = self._lines[provider.name]
+        reply = await line.post(outgoing.path, wire.headers(provider.api_key), outgoing.body)
+        try:
+            attempt.status = reply.status
+            await self._check_status(reply, wire)
+            attempt.accepted = True
+            decoder = wire.decoder()
+            head = await _first_event(reply, decoder, wire)
+        except BaseException:
+            reply.close()
+            raise
+        attempt.first_event_at = trio.current_time()
+        return UpstreamStream(deployment, reply, decoder, head)
+
+    async def _check_status(self, reply: Reply, wire: Wire) -> None:
+        if reply.status != 200:
+            body = await _read_error_body(reply)
+            raise wire.failure(reply.status, reply.headers, body, self._unix_time())
+
+
+async def _first_event(reply: Reply, decoder: Decoder, wire: Wire) -> list[Frame]:
+    """Read until the answer has content; an answer that ends or fails before that is no answer."""
+    if not reply.headers.get("content-type", "").startswith("text/event-stream"):
+        raise await _not_a_stream(reply, wire)
+    frames: list[Frame] = []
+    received = 0
+    while True:
+        data = await reply.read()
+        received += len(data)
+        frames += decoder.feed(data) if data else decoder.close()
+        if any(isinstance(event, CONTENT) for frame in frames for event in frame.events):
+            return frames
+        if decoder.failure is not None:
+            raise decoder.failure
+        if decoder.done or not data:
+            raise UpstreamError("truncated")
+        if received > _MAX_LEAD:
+            raise UpstreamError("protocol")
+
+
+async def _not_a_stream(reply: Reply, wire: Wire) -> UpstreamError:
+    """A 200 that is not a stream: an error object says what is wrong, anything else is not an answer."""
+    if reply.headers.get("content-type", "").startswith("application/json"):
+        decoder = wire.decoder()
+        decoder.feed(b"data: " + (await _read_error_body(reply)).replace(b"\n", b" ") + b"\n\n")
+        if decoder.failure is not None:
+            return decoder.failure
+    return UpstreamError("bad_content", status=reply.status)
+
+
+async def _read_error_body(reply: Reply) -> bytes:
+    """Read what an upstream says of its failure, within bounds of size and time."""
+    pieces: list[bytes] = []
+    size = 0
+    with trio.move_on_after(_ERROR_BODY_SECONDS):
+        while size < _ERROR_BODY and (data := await reply.read()):
+            pieces.append(data)
+            size += len(data)
+    return b"".join(pieces)
+
+
+_TROUBLES: Final[Sequence[tuple[type[httpx.RequestError], Trouble]]] = (
+    (NameResolutionError, "dns"),
+    (TLSError, "tls"),
+    (httpx.ConnectTimeout, "connect"),
+    (httpx.ConnectError, "unreachable"),
+    (TruncatedError, "truncated"),
+    (httpx.NetworkError, "reset"),
+    (httpx.TimeoutException, "idle"),
+)
+
+
+def trouble_of(error: httpx.RequestError) -> Trouble:
+    """Name a transport's failure; the first row that fits counts."""
+    for kind, trouble in _TROUBLES:
+        if isinstance(error, kind):
+            return trouble
+    return "protocol"

@@ -1,0 +1,100 @@
+"""The seam of a wire: how one upstream protocol is written and read.
+
+A new protocol is one file with these four members and one row in `app.py`. A wire holds no state; its
+decoder holds that of one answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.words.call import Call
+from proxy.words.chat import Frame
+from proxy.words.errors import UpstreamError
+from proxy.words.retry_after import retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an encoder must know of where a request goes."""
+
+    model: str
+    reasoning: bool = False
+    """The model takes `max_completion_tokens` and no `temperature`."""
+    stream_options: bool = True
+    """The upstream accepts `stream_options`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request, ready to be sent: the path below the provider's base URL, and the body."""
+
+    path: str
+    body: bytes
+
+
+class Decoder(Protocol):
+    """One answer, incrementally.
+
+    `failure` is set once the upstream reports an error or sends what cannot be read; the frames
+    returned with it were good. `complete` tells whether the answer ended as its protocol says it must:
+    an end of stream before that is a truncation.
+    """
+
+    failure: UpstreamError | None
+    done: bool
+    """The protocol's own end marker came; whatever follows is ignored."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every choice that began has finished."""
+        ...
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take body bytes; return the frames they complete. Raises nothing."""
+        ...
+
+    def close(self) -> list[Frame]:
+        """Take the end of the body; return what it cut short."""
+        ...
+
+
+class Wire(Protocol):
+    """One upstream protocol."""
+
+    language: str
+    """The dialect whose JSON this wire speaks, for a relay that passes payloads as they came."""
+
+    def headers(self, api_key: str | None) -> Sequence[tuple[str, str]]:
+        """Return the header fields that carry the key, and those the protocol wants."""
+        ...
+
+    def encode(self, call: Call, target: Target) -> Outgoing:
+        """Write a request. Raises GatewayError where this wire cannot express it."""
+        ...
+
+    def decoder(self) -> Decoder:
+        """Begin to read an answer."""
+        ...
+
+    def failure(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> UpstreamError:
+        """Read an answer that is not a 200; header names are lower case, `now` is Unix time."""
+        ...
+
+
+def failure_for(status: int, headers: Mapping[str, str], now: float) -> UpstreamError:
+    """Classify a failed answer by its status alone; `rejected` ones want their message added."""
+    wait = retry_after(headers, now)
+    if 300 <= status < 400:
+        return UpstreamError("redirect", status=status)
+    if status in {401, 403}:
+        return UpstreamError("auth", status=status)
+    if status == 404:
+        return UpstreamError("gone", status=status)
+    if status == 429:
+        return UpstreamError("rate_limited", status=status, retry_after=wait)
+    if status in {400, 405, 409, 411, 413, 415, 422}:
+        return UpstreamError("rejected", status=status)
+    return UpstreamError("failed", status=status, retry_after=wait)

@@ -1,0 +1,1 @@
+"""An upstream that misbehaves on demand, and a raw client."""

@@ -1,0 +1,324 @@
+"""Routing: which id goes where, at what price, and how an unknown one is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.policy.estimate import estimate, hold, weigh
+from proxy.policy.plan import Plan
+from proxy.policy.prices import PriceBook
+from proxy.policy.routes import ALIASES, FREE, SIM_PRICE
+from proxy.policy.routing import Router
+from proxy.settings import Deployment, Model, Money, Provider, Settings, load
+from proxy.words.chat import ChatRequest, Message, Origin, TextPart
+from proxy.words.errors import GatewayError
+from proxy.words.money import Price, Rates, cost, hold_for
+from proxy.words.principal import Limits, Principal
+from proxy.words.usage import DEFAULT_RATIO, Usage
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+ANYONE = Principal(1, 1, "account")
+OPENAI = Provider("openai", "openai", "https://api.openai.com/v1", api_key="k")
+ROUTER = Provider("openrouter", "openai", "https://openrouter.ai/api/v1", api_key="k")
+GROQ = Provider("groq", "openai", "https://api.groq.com/openai/v1", api_key="k")
+LOCAL = Provider("local", "openai", "http://127.0.0.1:1/v1")
+SIM = Provider("sim", "sim")
+OWN_PRICE = Price(Rates(input=7, output=9))
+MINI = Model(
+    "mini",
+    (Deployment(OPENAI, "gpt-4o-mini"), Deployment(ROUTER, "openai/gpt-4o-mini")),
+    price=OWN_PRICE,
+    max_output_tokens=1000,
+    capabilities=("chat",),
+)
+PLAIN = Model("plain", (Deployment(OPENAI, "gpt-4.1"), Deployment(ROUTER, "openai/gpt-4.1")), "single")
+
+
+def settings(**more: object) -> Settings:
+    base = Settings(providers=(OPENAI, ROUTER, LOCAL, SIM), models=(MINI, PLAIN))
+    return replace(base, **more)  # type: ignore[arg-type]
+
+
+def router(given_settings: Settings | None = None) -> Router:
+    known = given_settings or settings()
+    return Router(known, PriceBook.load(known.providers))
+
+
+def chat(model: str, *, max_tokens: int | None = None, n: int = 1, tier: object = None) -> ChatRequest:
+    message = Message("user", (TextPart("hello"),))
+    extra = {} if tier is None else {"service_tier": tier}
+    return ChatRequest(
+        model, (message,), Origin("openai", {}), prompt_bytes=400, max_tokens=max_tokens, n=n, extra=extra
+    )
+
+
+def plan(model: str, given_settings: Settings | None = None) -> Plan:
+    return router(given_settings).plan(chat(model), ANYONE, NOW)
+
+
+def refusal(model: str, given_settings: Settings | None = None) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        plan(model, given_settings)
+    assert caught.value.param == "model"
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("asked", "model", "candidates"),
+    [
+        ("mini", "mini", ["openai/gpt-4o-mini", "openrouter/openai/gpt-4o-mini"]),
+        ("plain", "plain", ["openai/gpt-4.1"]),
+        ("openai/gpt-4o-mini", "openai/gpt-4o-mini", ["openai/gpt-4o-mini"]),
+        ("openrouter/meta-llama/llama-3.3-70b-instruct",) * 2
+        + (["openrouter/meta-llama/llama-3.3-70b-instruct"],),
+        ("gpt-4o-mini", "mini", ["openai/gpt-4o-mini", "openrouter/openai/gpt-4o-mini"]),
+        ("openai/gpt-4o", "openai/gpt-4o", ["openai/gpt-4o"]),
+        ("gpt-4o", "openai/gpt-4o", ["openai/gpt-4o"]),
+        ("gpt-4o-2024-08-06", "openai/gpt-4o-2024-08-06", ["openai/gpt-4o-2024-08-06"]),
+        (
+            "deepseek/deepseek-chat",
+            "openrouter/deepseek/deepseek-chat",
+            ["openrouter/deepseek/deepseek-chat"],
+        ),
+        ("sim/echo", "sim/echo", ["sim/echo"]),
+        ("sim/lorem:tokens=64,ttft=0.2", "sim/lorem", ["sim/lorem:tokens=64,ttft=0.2"]),
+        ("", "mini", ["openai/gpt-4o-mini", "openrouter/openai/gpt-4o-mini"]),
+        *[(alias, "mini", ["openai/gpt-4o-mini", "openrouter/openai/gpt-4o-mini"]) for alias in ALIASES],
+    ],
+)
+def test_an_id_goes_where_the_contract_says(asked: str, model: str, candidates: list[str]) -> None:
+    found = plan(asked)
+    assert found.model == model
+    assert [deployment.id for deployment in found.candidates] == candidates
+
+
+def test_aliases_are_the_operators_first_then_auto() -> None:
+    aliases = {"auto": ("plain",), "fast": ("openai/whisper-1", "sim/echo"), "house": ("mini",)}
+    known = settings(aliases=aliases)
+    assert plan("auto", known).model == plan("", known).model == plan("smart", known).model == "plain"
+    assert plan("fast", known).model == "sim/echo", "the first has no price"
+    assert plan("house", known).model == "mini"
+    assert plan("auto", Settings(providers=(SIM,))).model == "sim/echo"
+    assert refusal("dead", settings(aliases={"dead": ("openai/whisper-1",)})).detail == {"reason": "unpriced"}
+
+
+def test_the_price_is_the_operators_or_the_librarys_marked_up() -> None:
+    known = settings(money=Money(markup=Fraction(3, 2)))
+    own, listed, nested, sim = (plan(name, known) for name in ("mini", "plain", "openai/gpt-4.1", "sim/echo"))
+    assert (own.price, own.markup, own.price_version) == (OWN_PRICE, Fraction(1), "settings")
+    assert (listed.price, listed.markup) == (nested.price, nested.markup)
+    assert listed.price.rates.input == 2_000_000_000
+    assert listed.markup == Fraction(3, 2)
+    assert listed.price_version.startswith("genai-prices-")
+    assert (sim.price, sim.markup, sim.price_version) == (SIM_PRICE, Fraction(1), "sim")
+    assert cost(Usage(input=10**6, output=10**6), sim.price) == 3 * 10**9
+
+
+def test_a_configured_price_for_sim_wins() -> None:
+    echo = Model("sim/echo", (Deployment(SIM, "echo"),), price=OWN_PRICE)
+    assert plan("sim/echo", settings(models=(echo,))).price == OWN_PRICE
+
+
+def test_a_price_follows_the_hour() -> None:
+    deepseek = Provider("deepseek", "openai", "https://d", api_key="k")
+    known = router(Settings(providers=(deepseek,)))
+    prices = {
+        hour: known.plan(chat("deepseek/deepseek-chat"), ANYONE, NOW.replace(hour=hour)).price.rates.input
+        for hour in (12, 20)
+    }
+    assert prices == {12: 270_000_000, 20: 135_000_000}
+
+
+def test_a_service_tier_has_its_price() -> None:
+    known = router()
+
+    def rate(tier: object, model: str = "openai/gpt-5") -> int:
+        return known.plan(chat(model, tier=tier), ANYONE, NOW).price.rates.input
+
+    assert rate("priority") == 2 * rate(None)
+    assert rate("flex") * 2 == rate(None)
+    assert rate("auto") == rate("default") == rate(3) == rate("unheard-of") == rate(None)
+    assert rate("priority", "mini") == 7, "the operator's price is for every tier"
+
+
+def test_what_has_no_price_is_refused_unless_the_operator_allows_it() -> None:
+    for name in ("local/llama", "openai/whisper-1", "openai/no-such-model"):
+        error = refusal(name)
+        assert (error.name, error.detail) == ("model_not_found", {"reason": "unpriced"})
+        found = plan(name, settings(money=Money(allow_unpriced=True)))
+        assert (found.price, found.price_version) == (FREE, "unpriced")
+
+
+def test_unknown_ids_are_refused_with_an_echo_that_is_short() -> None:
+    assert refusal("no-such-model").message == "The model 'no-such-model' does not exist."
+    assert refusal("nobody/knows").name == "model_not_found"
+    assert refusal("openai/").name == "model_not_found"
+    assert "x" * 64 + "'" in refusal("x" * 200).message
+
+
+@pytest.mark.parametrize("name", ["x" * 201, "a b", "caf\u00e9", "a\n", "\x00", " "])
+def test_malformed_ids_are_refused_without_an_echo(name: str) -> None:
+    error = refusal(name)
+    assert error.name == "invalid_request"
+    assert name not in error.message or name == " "
+
+
+def test_an_ambiguous_bare_id_names_the_choices() -> None:
+    other = Provider("second", "openai", "https://x", api_key="k", price_source="openai")
+    error = refusal("gpt-4o", settings(providers=(OPENAI, other), models=()))
+    assert (error.name, error.detail) == ("model_not_found", {"reason": "ambiguous"})
+    assert "openai/gpt-4o, second/gpt-4o" in error.message
+    twin = replace(MINI, id="twin")
+    assert "mini, twin" in refusal("gpt-4o-mini", settings(models=(MINI, twin))).message
+
+
+def test_a_provider_with_a_key_is_meant_before_one_without() -> None:
+    keyless = Provider("second", "openai", "https://x", price_source="openai")
+    assert plan("gpt-4o", settings(providers=(keyless, OPENAI), models=())).model == "openai/gpt-4o"
+    assert plan("gpt-4o", settings(providers=(keyless, SIM), models=())).model == "second/gpt-4o"
+
+
+def test_a_key_uses_only_the_models_it_may() -> None:
+    known = router()
+    some = replace(ANYONE, models=frozenset({"openai/gpt-4o", "fast", "sim/lorem"}))
+    for name in ("openai/gpt-4o", "gpt-4o", "fast", "sim/lorem:tokens=3"):
+        known.plan(chat(name), some, NOW)
+    for name in ("mini", "auto", "sim/echo"):
+        with pytest.raises(GatewayError) as caught:
+            known.plan(chat(name), some, NOW)
+        assert (caught.value.name, caught.value.face.status) == ("model_not_allowed", 403)
+
+
+@pytest.mark.parametrize(
+    ("asked", "key", "expected"),
+    [
+        (None, None, 1000),
+        (None, 300, 300),
+        (500, None, 500),
+        (500, 300, 300),
+        (5000, None, 1000),
+        (5000, 2000, 1000),
+    ],
+)
+def test_the_output_of_a_hold_is_within_every_limit(
+    asked: int | None, key: int | None, expected: int
+) -> None:
+    principal = replace(ANYONE, limits=Limits(max_output=key))
+    found = router().plan(chat("mini", max_tokens=asked), principal, NOW)
+    assert found.output_cap == expected
+    assert chat("mini", max_tokens=asked).forecast(found.ratio, found.output_cap).output == expected
+
+
+def test_without_a_limit_of_the_model_a_wish_stands_and_the_default_is_assumed() -> None:
+    known = router(settings(money=Money(default_output_cap=77)))
+    assert known.plan(chat("sim/echo"), ANYONE, NOW).output_cap == 77
+    assert known.plan(chat("sim/echo", max_tokens=10**6), ANYONE, NOW).output_cap == 10**6
+    context = known.find("openai/gpt-4.1", NOW).context_length
+    assert known.plan(chat("openai/gpt-4.1", max_tokens=10**8), ANYONE, NOW).output_cap == context
+
+
+@pytest.mark.parametrize(
+    ("model", "reasoning"),
+    [
+        ("o1", True), ("o3-mini", True), ("o4-mini-2025-04-16", True), ("gpt-5", True), ("gpt-5.2-pro", True),
+        ("GPT-5-mini", True), ("gpt-5-chat-latest", False), ("gpt-4o", False), ("gpt-35-turbo", False),
+        ("omni-1", False), ("gpt-oss-120b", False), ("o", False),
+    ],
+)  # fmt: skip
+def test_models_that_reason_are_known_by_name(model: str, reasoning: bool) -> None:
+    known = settings(money=Money(allow_unpriced=True))
+    for name in (f"openai/{model}", f"openrouter/openai/{model}"):
+        found = plan(name, known)
+        assert found.reasoning is reasoning
+        assert found.first_byte == (120.0 if reasoning else 30.0)
+
+
+def test_the_operator_says_whether_a_model_reasons() -> None:
+    for says in (True, False):
+        deployments = (Deployment(OPENAI, "gpt-4o" if says else "o3"),)
+        assert plan("m", settings(models=(Model("m", deployments, reasoning=says),))).reasoning is says
+
+
+def test_the_catalogue_lists_what_can_be_asked_for() -> None:
+    known = router()
+    entries = {entry.id: entry for entry in known.catalogue(NOW)}
+    assert list(entries)[:2] == ["mini", "plain"]
+    assert {"sim/echo", "sim/lorem", "openai/gpt-4o-mini", "openrouter/openai/gpt-4o-mini"} <= entries.keys()
+    assert not entries.keys() & {*ALIASES, "openai/whisper-1"}
+    assert not [name for name in entries if name.startswith("local/")]
+    assert (entries["mini"].provider, entries["mini"].max_output_tokens) == ("openai", 1000)
+    assert entries["mini"].name == "gpt 4o mini"
+    for name, entry in entries.items():
+        assert known.find(name, NOW) == entry
+        assert known.plan(chat(name), ANYONE, NOW).model == name
+
+
+def test_a_catalogue_price_has_the_markup_in_it() -> None:
+    entry = router(settings(money=Money(markup=Fraction(4, 3)))).find("openai/gpt-4.1", NOW)
+    assert entry.price.rates.input == 2_666_666_667
+    assert router(settings(money=Money(markup=Fraction(2)))).find("mini", NOW).price == OWN_PRICE
+
+
+def test_one_model_is_found_by_any_name() -> None:
+    known = router()
+    assert known.find("fast", NOW).id == "fast"
+    assert known.find("gpt-4o", NOW).provider == "openai"
+    with pytest.raises(GatewayError):
+        known.find("none", NOW)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    known = router()
+    for number in range(3000):
+        known.plan(chat(f"sim/echo:tokens={number}"), ANYONE, NOW)
+    assert len(known._known) == 2048
+    assert known.plan(chat("sim/echo:tokens=0"), ANYONE, NOW).candidates[0].model == "echo:tokens=0"
+
+
+@given(st.text(max_size=80) | st.text("abcdef0123456789/:-._o", max_size=80))
+def test_any_text_is_planned_or_refused(name: str) -> None:
+    try:
+        found: Plan | GatewayError = SHARED.plan(chat(name), ANYONE, NOW)
+    except GatewayError as error:
+        found = error
+    if isinstance(found, Plan):
+        assert found.candidates
+    else:
+        assert found.name in {"invalid_request", "model_not_found"}
+        assert len(found.message) < 200
+
+
+SHARED = router()
+
+
+def test_a_plan_is_weighed_once() -> None:
+    found = replace(router().plan(chat("mini"), ANYONE, NOW), markup=Fraction(3, 2), price=SIM_PRICE)
+    request = chat("mini", max_tokens=50, n=2)
+    # 100 tokens of text and 4 of framing at a dollar a million, 100 tokens out at two, half as much again.
+    expected = (104 * 1000 + 100 * 2000) * 3 // 2
+    assert found.ratio == DEFAULT_RATIO
+    assert estimate(request, found) == expected
+    assert hold(request, found) == hold_for(expected) == expected * 12 // 10
+    assert weigh(request, found) == (expected, hold_for(expected), 204)
+
+
+@given(st.integers(0, 10**7), st.none() | st.integers(1, 10**6), st.integers(1, 8))
+def test_a_hold_covers_any_answer_within_the_limits(prompt: int, asked: int | None, n: int) -> None:
+    request = replace(chat("openai/gpt-4.1", max_tokens=asked, n=n), prompt_bytes=prompt)
+    found = SHARED.plan(request, ANYONE, NOW)
+    answer = Usage(input=request.prompt_tokens(found.ratio), output=found.output_cap * n)
+    assert hold(request, found) >= cost(answer, found.price, found.markup)
+
+
+def test_the_defaults_serve_sim_with_money_that_moves() -> None:
+    known = router(load(None, {}, here=Path()))
+    assert hold(chat(""), known.plan(chat(""), ANYONE, NOW)) > 0
+    assert [entry.id for entry in known.catalogue(NOW)] == ["sim/echo", "sim/lorem"]
+    assert repr(known) == "<Router 0 models, 1 providers>"
