@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,11 +19,11 @@ from typing import Any, Final
 import trio
 
 from proxy.bank.desk import Desk
-from proxy.bank.sqlite import SQLiteStore
+from proxy.bank.sqlite import SqliteStore, open_sqlite
 from proxy.bank.sweep import sweep
 from proxy.control.lock import DirectoryInUseError, own
 from proxy.control.office import Office
-from proxy.control.pages import make_pages
+from proxy.control.pages import make_pages, make_scrape
 from proxy.control.secrets import WeakSecretError, read_or_make
 from proxy.control.socket import ControlError, ask, serve_control
 from proxy.edge.directory import Directory
@@ -34,6 +34,7 @@ from proxy.exchange import Core
 from proxy.observe.metrics import Metrics
 from proxy.policy.prices import PriceBook
 from proxy.policy.routing import Router
+from proxy.receipt import Receipt
 from proxy.settings import Provider, Settings
 from proxy.upstream.fleet import Fleet, Line
 from proxy.upstream.line import HttpLine
@@ -53,7 +54,7 @@ WIRES: Final[dict[str, Wire]] = {"openai": OpenAIWire(), "sim": OpenAIWire()}
 class Bank:
     """The store, open, with its desk and the office over it."""
 
-    store: SQLiteStore
+    store: SqliteStore
     desk: Desk
     office: Office
     pepper: bytes
@@ -63,11 +64,11 @@ class Bank:
 async def open_bank(settings: Settings) -> AsyncIterator[Bank]:
     """Open the store, sweep it and run its desk for the length of the block. The caller holds the lock."""
     pepper = read_or_make(settings.secrets.dir, "pepper")
-    async with SQLiteStore.open(settings.store.path, synchronous=settings.store.synchronous) as store:
+    async with open_sqlite(settings.store.path, synchronous=settings.store.synchronous) as store:
         desk = Desk(store)
         async with trio.open_nursery() as nursery:
             await nursery.start(desk.run)
-            await sweep(store, desk, _unix_milliseconds())
+            await sweep(store, desk, at=int(time.time() * 1000))
             yield Bank(store, desk, Office(settings, store, desk, pepper, time.time), pepper)
             nursery.cancel_scope.cancel()
 
@@ -119,15 +120,14 @@ def serve(settings: Settings, bind: str | None = None) -> int:
 
 
 async def _serve(settings: Settings, listening: socket.socket, scraped: socket.socket | None) -> None:
-    first_start = not settings.store.path.exists()
     async with open_bank(settings) as bank, UpstreamTransport() as transport, trio.open_nursery() as nursery:
         gateway = Gateway(settings, bank, transport)
         socket_path = settings.store.path.parent / "control.sock"
         await nursery.start(serve_control, socket_path, bank.office.command)
         nursery.start_soon(_close_idle, transport)
         if scraped is not None:
-            await nursery.start(serve_asgi, gateway.metrics.asgi, scraped, settings.server)
-        greeting = await _first_start(bank.office, listening) if first_start else ""
+            await nursery.start(serve_asgi, make_scrape(gateway.metrics.render), scraped, settings.server)
+        greeting = "" if await bank.office.has_accounts() else await _first_start(bank.office, listening)
         stop = trio.Event()
         nursery.start_soon(_wait_for_signal, stop)
         print(f"headrace: serving on http://{_address(listening)}{greeting}", flush=True)
@@ -138,7 +138,13 @@ async def _serve(settings: Settings, listening: socket.socket, scraped: socket.s
 class Gateway:
     """One process's worth of gateway: everything between the doors and the providers."""
 
-    def __init__(self, settings: Settings, bank: Bank, transport: UpstreamTransport) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        bank: Bank,
+        transport: UpstreamTransport,
+        observers: Sequence[Callable[[Receipt], None]] = (),
+    ) -> None:
         self.metrics = Metrics(bank.desk)
         lines = {provider.name: _line(provider, transport) for provider in settings.providers}
         core = Core(
@@ -147,7 +153,7 @@ class Gateway:
             desk=bank.desk,
             fleet=Fleet(lines, WIRES),
             unix_time=time.time,
-            observers=(self.metrics.observe,),
+            observers=(self.metrics.observe, *observers),
         )
         directory = Directory(bank.office.principal, bank.pepper, time.time)
         bank.office.watch(directory.forget)
@@ -157,7 +163,7 @@ class Gateway:
 
     def _readiness(self) -> dict[str, bool]:
         usable = any(provider.api_key or provider.wire == "sim" for provider in self._settings.providers)
-        return {"ledger": self._bank.desk.working, "providers": usable}
+        return {"ledger": not self._bank.desk.statistics().down, "providers": usable}
 
 
 def _line(provider: Provider, transport: UpstreamTransport) -> Line:

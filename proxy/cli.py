@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        settings = load(options.config, os.environ)
+        settings = load(options.config, os.environ, here=Path.cwd())
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 import trio
 
@@ -24,6 +25,7 @@ from proxy.bank.ops import (
     BankUnavailableError,
     Extend,
     Extended,
+    OutcomeUnknownError,
     Refused,
     Result,
     Settle,
@@ -35,6 +37,7 @@ from proxy.policy.plan import Plan
 from proxy.policy.routing import Router
 from proxy.race import AllFailedError, race
 from proxy.receipt import Attempt, Outcome, Receipt
+from proxy.recording import record_of
 from proxy.relay import Meter, Relay
 from proxy.settings import Deployment, Settings
 from proxy.upstream.fleet import Fleet, UpstreamStream
@@ -142,7 +145,7 @@ class Exchange:
         if self._extension is not None:
             try:
                 await self._extension.wait()
-            except BankUnavailableError:
+            except (BankUnavailableError, OutcomeUnknownError):
                 self._no_more = ledger_unavailable()
 
     def close(self, outcome: Outcome = "ok", error: GatewayError | None = None) -> Receipt:
@@ -197,7 +200,7 @@ class Exchange:
         )
         try:
             result = await self._admission.wait()
-        except BankUnavailableError as error:
+        except (BankUnavailableError, OutcomeUnknownError) as error:
             raise ledger_unavailable() from error
         finally:
             receipt.admit_seconds = trio.current_time() - receipt.started_at
@@ -269,11 +272,11 @@ class Exchange:
             return
         op_id, hold_id, now = f"{self.generation_id}:end", self.generation_id, self._now()
         if bill is None:
-            how = "failed" if self.receipt.attempts else "unsent"
-            self.core.desk.submit(Void(op_id, hold_id, now, how))
-            return
-        how_settled = "relayed" if bill.estimated else "usage"
-        self.core.desk.submit(Settle(op_id, hold_id, bill.cost, bill.usage.total_tokens, now, how_settled))
+            end: Settle | Void = Void(op_id, hold_id, now, "failed" if self.receipt.attempts else "unsent")
+        else:
+            basis: Literal["relayed", "usage"] = "relayed" if bill.estimated else "usage"
+            end = Settle(op_id, hold_id, bill.cost, bill.usage.total_tokens, now, basis)
+        self.core.desk.submit(end, record_of(self.receipt))
 
     def _now(self) -> int:
         return int(self.core.unix_time() * 1000)

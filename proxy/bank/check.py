@@ -16,6 +16,7 @@ from .record import Record
 MAX_TOKENS: Final = 10**12
 """Tokens of one operation; far beyond any request, and a day's sum of them stays within 64 bits."""
 MAX_TEXT: Final = 1024
+_FUNDING: Final = (Grant, Adjust)
 
 
 def check(op: Op, record: Record | None = None) -> None:
@@ -27,7 +28,7 @@ def check(op: Op, record: Record | None = None) -> None:
     """
     _text(op.op_id, 1)
     _whole(op.at)
-    if isinstance(op, Grant | Adjust):
+    if isinstance(op, _FUNDING):
         _check_funding(op)
     else:
         _text(op.hold_id, 1)

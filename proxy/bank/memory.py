@@ -6,9 +6,11 @@ as long as it lives.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import trio
@@ -176,6 +178,5 @@ def _by_key(rows: Mapping[str, _Row]) -> list[_Row]:
 async def _page(rows: Sequence[_Row], after: Any) -> Sequence[_Row]:
     """Return the rows after a key. Every row's first field is its key."""
     await trio.lowlevel.checkpoint()
-    keys = [row[0] for row in rows]
-    start = next((index for index, key in enumerate(keys) if key > after), len(rows))
+    start = bisect_right(rows, after, key=itemgetter(0))
     return rows[start : start + PAGE]

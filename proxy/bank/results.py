@@ -23,7 +23,7 @@ _NAMES: Final[dict[type[Result], str]] = {
     Granted: "granted",
     Missed: "missed",
 }
-_TYPES: Final = {name: kind for kind, name in _NAMES.items()}
+_TYPES: Final[dict[str, Callable[..., Result]]] = {name: kind for kind, name in _NAMES.items()}
 
 
 def _reader(kind: type[Result]) -> Callable[[Any], Any]:

@@ -57,6 +57,8 @@ from .rows import (
 MINUTE_MS: Final = 60_000
 DAY_MS: Final = 86_400_000
 _NO_BUDGET: Final = Budget()
+_FUNDING: Final = (Grant, Adjust)
+_ENDED: Final = (Settled, Voided)
 
 
 def wanted(ops: Iterable[Op], holds: Mapping[str, Hold]) -> Keys:
@@ -64,7 +66,7 @@ def wanted(ops: Iterable[Op], holds: Mapping[str, Hold]) -> Keys:
     keys = Keys()
     for op in ops:
         keys.op_ids.add(op.op_id)
-        if isinstance(op, Grant | Adjust):
+        if isinstance(op, _FUNDING):
             keys.accounts.add(op.account)
             continue
         keys.hold_ids.add(op.hold_id)
@@ -97,7 +99,7 @@ def decide(
             result = _RULES[type(op)](batch, op)
             decided[op.op_id] = Decided(op, result)
             record = records[index] if records else None
-            if record is not None and isinstance(result, Settled | Voided):
+            if record is not None and isinstance(result, _ENDED):
                 batch.changes.records[record.generation_id] = record
         results.append(result)
     return results, batch.changes

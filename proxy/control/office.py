@@ -16,8 +16,9 @@ import trio
 
 from proxy.bank.desk import Desk
 from proxy.bank.ops import Grant, Granted
-from proxy.bank.sqlite import SQLiteStore
-from proxy.bank.verify import verify
+from proxy.bank.sqlite import SqliteStore
+from proxy.bank.store import ConflictError
+from proxy.bank.verify import Report, verify
 from proxy.settings import Settings
 from proxy.words.ids import KEY_PREFIXES, KeyKind, key_digest, new_key
 from proxy.words.money import credits_text, parse_credits
@@ -38,7 +39,7 @@ class Office:
     def __init__(
         self,
         settings: Settings,
-        store: SQLiteStore,
+        store: SqliteStore,
         desk: Desk,
         pepper: bytes,
         unix_time: Callable[[], float],
@@ -81,14 +82,21 @@ class Office:
         amount = self._amount(credits) + self._settings.money.signup_credits
         password = new_password() if admin else None
         hashed = None if password is None else await trio.to_thread.run_sync(hash_password, password)
-        if await self._find_account(email) is not None:
-            raise ControlError(f"there is an account {email} already")
-        account = await self._store.create_account(
-            email=email, admin=admin, password_hash=hashed, created_at=self._now()
+        account = await self._store.create_account()
+        insert = (
+            "INSERT INTO profile (account, email, admin, created_at, password_hash) VALUES (?, ?, ?, ?, ?)"
         )
+        try:
+            await self._store.write([(insert, (account, email, int(admin), self._now(), hashed))])
+        except ConflictError:
+            raise ControlError(f"there is an account {email} already") from None
         if amount:
             await self._grant(account, amount, "signup")
         return {"account": account, "email": email, "credits": self._credits(amount), "password": password}
+
+    async def has_accounts(self) -> bool:
+        """Tell whether this store was ever used."""
+        return bool(await self._store.read("SELECT 1 FROM profile LIMIT 1"))
 
     async def grant(self, email: str, credits: str) -> dict[str, Any]:  # noqa: A002 - see create_account
         """Give credits."""
@@ -158,7 +166,7 @@ class Office:
 
     async def verify(self) -> dict[str, Any]:
         """Check the ledger's invariants."""
-        return (await verify(self._store)).as_json()
+        return _as_json(await verify(self._store))
 
     async def principal(self, digest: bytes) -> Principal | None:
         """Return whom a key's digest stands for; None for unknown and revoked ones."""
@@ -233,7 +241,7 @@ class Office:
 
     async def _grant(self, account: int, amount: int, kind: str) -> Granted:
         op_id = f"grant:{secrets.token_hex(16)}"
-        result = await self._desk.call(Grant(op_id, account, amount, self._now(), kind))  # type: ignore[arg-type]
+        result = await self._desk.call(Grant(op_id, account, amount, self._now() * 1000, kind))  # type: ignore[arg-type]
         if not isinstance(result, Granted):
             raise ControlError("the ledger refused the grant")
         return result
@@ -248,10 +256,20 @@ class Office:
         return credits_text(nano, self._settings.money.credits_per_usd)
 
     def _now(self) -> int:
-        return int(self._unix_time() * 1000)
+        return int(self._unix_time())
 
 
 def _merged(own: Limits, plan: Limits) -> Limits:
     """A key's own limit wins over its plan's."""
     pairs = {field.name: (getattr(own, field.name), getattr(plan, field.name)) for field in fields(Limits)}
     return Limits(**{name: theirs if mine is None else mine for name, (mine, theirs) in pairs.items()})
+
+
+def _as_json(report: Report) -> dict[str, Any]:
+    invariants = {check.name: {"ok": check.ok, "detail": check.detail} for check in report.checks}
+    return {
+        "ok": report.ok,
+        "open_holds": report.open_holds,
+        "drift_nanousd": report.drift_nanousd,
+        "invariants": invariants,
+    }

@@ -36,3 +36,15 @@ def make_pages(readiness: Callable[[], dict[str, bool]]) -> QuartTrio:
         return {"error": {"code": "not_found", "message": "There is no such route."}}, 404
 
     return app
+
+
+def make_scrape(render: Callable[[], tuple[bytes, str]]) -> QuartTrio:
+    """Make the application of the metrics port; `render` gives a body and its content type."""
+    app = QuartTrio("headrace.metrics")
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        body, content_type = render()
+        return Response(body, content_type=content_type)
+
+    return app

@@ -22,7 +22,8 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+App = Callable[[Any, Any, Any], Awaitable[None]]
+"""Frameworks type these three each in their own way."""
 
 _BASES: Final = (("/api/v1/", OpenAIDialect("aggregator")), ("/v1/", OpenAIDialect("gateway")))
 _COMPLETIONS: Final = "chat/completions"

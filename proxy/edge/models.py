@@ -133,7 +133,9 @@ class _Conversation:
 
     async def _watch(self, scope: trio.CancelScope) -> None:
         await self._request.wait_gone()
-        self._exchange.left = True
+        relay = self._exchange.relay
+        # A server may say "gone" of a client whose answer has just been finished.
+        self._exchange.left = relay is None or not relay.done
         scope.cancel()
 
     async def _answer(self) -> None:

@@ -47,7 +47,7 @@ def listen(bind: str) -> socket.socket:
     return listening
 
 
-async def serve_asgi(  # noqa: ASYNC128 - worker_serve calls started()
+async def serve_asgi(
     app: Any,
     listening: socket.socket,
     settings: Server,

@@ -7,9 +7,6 @@ and closed vocabularies: never a key, an account or a model name a client made u
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
-
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -24,8 +21,6 @@ from proxy.bank.desk import Desk
 from proxy.receipt import Attempt, Receipt
 from proxy.words.usage import Usage
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _SECONDS = tuple(0.01 * 2**step for step in range(14))
 _OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
 
@@ -92,16 +87,9 @@ class Metrics:
         if receipt.usage_distrusted and receipt.winner is not None:
             self._distrusted.labels(receipt.winner.provider).inc()
 
-    async def asgi(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Serve `GET /metrics` on a port of its own. Rendering holds the loop for as long as it takes."""
-        if scope["type"] != "http":
-            return
-        found = scope["path"] == "/metrics"
-        body = generate_latest(self.registry) if found else b"not found"
-        content_type = CONTENT_TYPE_LATEST if found else "text/plain"
-        headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 200 if found else 404, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+    def render(self) -> tuple[bytes, str]:
+        """Return the text exposition and its content type. It holds the loop for as long as it takes."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
     def _observe_attempt(self, attempt: Attempt) -> None:
         self._attempts.labels(attempt.provider, attempt.trouble or "none").inc()

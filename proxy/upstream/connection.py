@@ -21,7 +21,8 @@ MAX_FIELDS: Final = 256
 """Header and trailer fields of a response."""
 MAX_INTERIM: Final = 8
 """Responses of status 1xx before the one that counts."""
-_FRAMING: Final = frozenset({b"transfer-encoding", b"content-length"})
+
+Fields = list[tuple[bytes, bytes]]
 
 
 class Connection:
@@ -29,6 +30,7 @@ class Connection:
 
     Attributes:
         status, headers: of the response, once `head_done`; names in lower case.
+        coding: its content-encoding.
         head_done: the head is complete.
         complete: the whole message is.
         bodiless: the message ends with its head.
@@ -39,17 +41,16 @@ class Connection:
 
     __slots__ = (
         "_channel",
-        "_chunked",
         "_fields",
         "_framed",
         "_interim",
         "_overhead",
         "_parser",
         "_parts",
-        "_size",
         "_surplus",
         "answered",
         "bodiless",
+        "coding",
         "complete",
         "head_done",
         "headers",
@@ -67,12 +68,14 @@ class Connection:
     def begin(self, *, bodiless: bool) -> None:
         """Expect the response to a new request; `bodiless` where it was a HEAD."""
         self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.headers: Fields = []
+        self.coding: bytes | None = None
         self.head_done = self.complete = self.answered = self.keep_alive = False
         self.bodiless = bodiless
         self._parts: list[bytes] = []
-        self._chunked = self._framed = self._surplus = False
-        self._fields = self._size = self._interim = self._overhead = 0
+        self._fields: Fields = []
+        self._framed = self._surplus = False
+        self._interim = self._overhead = 0
 
     @property
     def reusable(self) -> bool:
@@ -144,6 +147,7 @@ class Connection:
 
     def _feed(self, data: bytes) -> None:
         self.answered = True
+        self._overhead += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -152,9 +156,7 @@ class Connection:
             self._surplus = True
         if self._parts or self.complete:
             self._overhead = 0
-            return
-        self._overhead += len(data)
-        if self._overhead > MAX_HEAD:
+        elif self._overhead > MAX_HEAD:
             raise httpx.RemoteProtocolError(f"{self._overhead} bytes of framing without content")
 
     def _end(self) -> None:
@@ -171,31 +173,27 @@ class Connection:
             self._surplus = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a field of the head; count one of the trailer."""
-        self._fields += 1
-        self._size += len(name) + len(value) + 4
-        if self._fields > MAX_FIELDS or self._size > MAX_HEAD:
-            raise httpx.RemoteProtocolError("too many header fields, or too large")
-        if self.head_done:
-            return
-        name = name.lower()
-        if name in _FRAMING:
-            self._note_framing(name, value)
-        self.headers.append((name, value))
+        """Keep a field; there are dozens in a head, so they are looked at when it is complete."""
+        self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Tell the head that counts from the interim ones."""
         if self.complete:
             return
+        fields, self._fields = self._fields, []
+        if len(fields) > MAX_FIELDS or (self._overhead > MAX_HEAD and _size(fields) > MAX_HEAD):
+            raise httpx.RemoteProtocolError("too many header fields, or too large")
         status = self._parser.get_status_code()
         if status < 200:
             self._skip_interim(status)
             return
-        if self._parser.get_http_version() not in {"1.1", "1.0"}:
-            raise httpx.RemoteProtocolError("not HTTP/1")
-        self.status = status
-        self.head_done = True
         self.keep_alive = self._parser.should_keep_alive()
+        if not self.keep_alive and self._parser.get_http_version() not in {"1.1", "1.0"}:
+            raise httpx.RemoteProtocolError("not HTTP/1")  # what is not 1.1 is not kept alive unasked
+        self.status = status
+        self.headers = fields
+        self.head_done = True
+        self._note(fields)
         if self.bodiless or status in {204, 304}:
             self.bodiless = self.complete = True
             self._parser = httptools.HttpResponseParser(
@@ -211,19 +209,32 @@ class Connection:
 
     def on_message_complete(self) -> None:
         """Note the end of the message, unless it was an interim one."""
+        if len(self._fields) > MAX_FIELDS:
+            raise httpx.RemoteProtocolError("too many trailer fields")
         if self.head_done:
             self.complete = True
 
-    def _note_framing(self, name: bytes, value: bytes) -> None:
-        self._framed = True
-        if name == b"transfer-encoding":
-            if self._chunked or value.lower() != b"chunked":
-                raise httpx.RemoteProtocolError(f"transfer-encoding we did not ask for: {value[:80]!r}")
-            self._chunked = True
+    def _note(self, fields: Fields) -> None:
+        """Take note of what the fields say about the body."""
+        named = dict(fields)
+        self._framed = b"content-length" in named
+        if b"transfer-encoding" in named:
+            self._framed = True
+            codings = _values(fields, b"transfer-encoding")
+            if codings.lower() != b"chunked":
+                raise httpx.RemoteProtocolError(f"transfer-encoding we did not ask for: {codings[:80]!r}")
+        if b"content-encoding" in named:
+            self.coding = _values(fields, b"content-encoding")
 
     def _skip_interim(self, status: int) -> None:
         self._interim += 1
         if status < 100 or status == 101 or self._interim > MAX_INTERIM:
             raise httpx.RemoteProtocolError(f"unexpected interim response {status}")
-        self.headers.clear()
-        self._framed = self._chunked = False
+
+
+def _values(fields: Fields, name: bytes) -> bytes:
+    return b", ".join(value for key, value in fields if key == name)
+
+
+def _size(fields: Fields) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in fields)

@@ -22,9 +22,9 @@ _AT_ONCE: Final = 256 * 1024
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
-def decoder_for(coding: bytes | None) -> Inflater | None:
+def decoder_for(coding: bytes) -> Inflater | None:
     """Return what decodes a `content-encoding`, None for identity. Raises httpx.DecodingError: unknown."""
-    name = (coding or b"").strip().lower()
+    name = coding.strip().lower()
     if name in {b"", b"identity"}:
         return None
     if name in {b"gzip", b"x-gzip"}:

@@ -55,8 +55,13 @@ class Pool:
         """Number of idle connections."""
         return len(self._idle)
 
+    @property
+    def bounded(self) -> bool:
+        """Whether `admit` may have to wait; where not, it may be left out."""
+        return self._admission is not None
+
     async def admit(self) -> None:
-        """Wait for leave to use a connection. Cancelled or failed, none was given."""
+        """Wait for leave to use a connection. Cancelled, none was given."""
         if self._admission is not None:
             await self._admission.acquire()
 

@@ -71,7 +71,7 @@ class ResponseStream:
         """
         self.status = connection.status
         self.headers: Mapping[str, str] = Fields(connection.headers)
-        self._decoder = _decoder(connection)
+        self._decoder = None if connection.coding is None or connection.bodiless else _decoder(connection)
         self._held = connection.take_body()
         self._pool = pool
         self._streak = 0
@@ -180,11 +180,8 @@ class ResponseStream:
 
 
 def _decoder(connection: Connection) -> Inflater | None:
-    """Find out whether the body must be decoded, and if so drop the fields that describe it as it came."""
-    codings = [value for name, value in connection.headers if name == b"content-encoding"]
-    if not codings or connection.bodiless:
-        return None
-    decoder = decoder_for(b",".join(codings))
+    """Return what undoes the body's coding, having dropped the fields that describe it as it came."""
+    decoder = decoder_for(connection.coding)
     if decoder is not None:
         connection.headers[:] = [field for field in connection.headers if field[0] not in _NO_LONGER_TRUE]
     return decoder

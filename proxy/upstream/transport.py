@@ -12,7 +12,7 @@ from collections.abc import AsyncIterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import httpx
 import trio
@@ -24,6 +24,8 @@ from .patience import Patience, within
 from .pool import Pool
 from .request import Head, chunk, expects_no_body, framed, framed_start, render_head
 from .response import ResponseStream
+
+_FOR_EVER: Final = Patience()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
             trio.ClosedResourceError: the transport was closed.
         Cancelling closes the connection at once.
         """
-        return await self._open(origin, head, body, Patience(connect=connect_within))
+        return await self._open(origin, head, body, connect_within, _FOR_EVER)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Serve httpx. Its timeouts raise httpx.PoolTimeout, ConnectTimeout, WriteTimeout and ReadTimeout."""
@@ -114,7 +116,7 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
             request.headers.raw,
         )
         patience = Patience.of(request)
-        stream = await self._open(origin, head, _body(request), patience)
+        stream = await self._open(origin, head, _body(request), patience.connect, patience)
         return httpx.Response(
             stream.status,
             headers=stream.raw_headers,
@@ -158,11 +160,12 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         return pool
 
     async def _open(
-        self, origin: Origin, head: Head, body: bytes | _Upload, patience: Patience
+        self, origin: Origin, head: Head, body: bytes | _Upload, connect_within: float, patience: Patience
     ) -> ResponseStream:
         pool = self._pool(origin)
-        with within(patience.pool, httpx.PoolTimeout):
-            await pool.admit()
+        if pool.bounded:
+            with within(patience.pool, httpx.PoolTimeout):
+                await pool.admit()
         connection: Connection | None = None
         try:
             connection = pool.take()
@@ -170,7 +173,7 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
                 pool.drop(connection)
                 connection = None
             if connection is None:
-                connection = await pool.connect(patience.connect)
+                connection = await pool.connect(connect_within)
                 await _exchange(connection, head, body, patience)
             return ResponseStream(connection, pool)
         except BaseException:

@@ -35,7 +35,7 @@ class Peer:
         self.tcp = stream
         self.stream: trio.abc.Stream = stream
         if context is not None:
-            self.stream = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
+            self.stream = trio.SSLStream(stream, context, server_side=True)
         self.requests: list[bytes] = []
         self._buffer = b""
 

@@ -15,7 +15,7 @@ from proxy.upstream.line import HttpLine
 from proxy.upstream.response import ResponseStream
 from proxy.upstream.transport import Statistics, UpstreamTransport
 
-from .peer import GET, POST, Peer, answer, chunked, echo, script, serve
+from .peer import GET, POST, Peer, answer, echo, script, serve
 
 
 @pytest.fixture

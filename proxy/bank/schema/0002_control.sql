@@ -36,7 +36,7 @@ CREATE TABLE api_key (
     concurrency INTEGER CHECK (concurrency >= 0),
     max_request INTEGER CHECK (max_request >= 0),
     max_output INTEGER CHECK (max_output >= 0),
-    models TEXT CHECK (json_valid(models)),
+    models TEXT CHECK (models IS NULL OR json_valid(models)),
     created_at INTEGER NOT NULL,
     expires_at INTEGER,
     revoked_at INTEGER

@@ -1,0 +1,111 @@
+"""A whole gateway in the test's own process, on real sockets: store, desk, doors, and what it did."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from proxy.app import Bank, Gateway, open_bank
+from proxy.bank.ops import Extend
+from proxy.edge.server import listen, serve_asgi
+from proxy.receipt import Receipt
+from proxy.settings import Deployment, Metrics, Model, Provider, Secrets, Server, Settings, Store, Timeouts
+from proxy.upstream.transport import UpstreamTransport
+from proxy.words.money import Price, Rates
+
+UPSTREAM_KEY = "sk-upstream-CANARY-0123456789"
+EMAIL = "user@example.com"
+INPUT, OUTPUT = 1_000_000_000, 2_000_000_000
+"""Nano-USD per million tokens: 1000 a prompt token, 2000 an answer's."""
+PRICE = Price(Rates(*[INPUT] * 6, *[OUTPUT] * 4))
+
+
+def provider(name: str, base_url: str, **more: object) -> Provider:
+    """An OpenAI-compatible provider of the test's."""
+    timeouts = Timeouts(**more.pop("timeouts", {}))  # type: ignore[arg-type]
+    fields = {"api_key": UPSTREAM_KEY, **more}
+    return Provider(name=name, wire="openai", base_url=base_url, timeouts=timeouts, **fields)  # type: ignore[arg-type]
+
+
+def settings_for(directory: Path, providers: Sequence[Provider], **more: object) -> Settings:
+    """Settings with one model, `m`, deployed at each provider in order, and `sim`."""
+    deployments = tuple(Deployment(each, "m") for each in providers)
+    models = (Model("m", deployments, price=PRICE),) if deployments else ()
+    return Settings(
+        server=Server(bind="127.0.0.1:0", drain=0.5),
+        metrics=Metrics(bind=None),
+        store=Store(url=f"sqlite:///{directory}/headrace.db"),
+        secrets=Secrets(dir=directory / "secrets"),
+        providers=(*providers, Provider(name="sim", wire="sim")),
+        models=models,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+@dataclass
+class Running:
+    """The gateway under test."""
+
+    url: str
+    bank: Bank
+    gateway: Gateway
+    transport: UpstreamTransport
+    receipts: list[Receipt] = field(default_factory=list)
+    account: int = 0
+    _told: trio.Event = field(default_factory=trio.Event)
+
+    def observe(self, receipt: Receipt) -> None:
+        """Take note of a finished request."""
+        self.receipts.append(receipt)
+        self._told.set()
+        self._told = trio.Event()
+
+    async def key(self, credits: str = "1000", *, email: str = EMAIL, kind: str = "account") -> str:  # noqa: A002
+        """Make an account with credits, and a key."""
+        office = self.bank.office
+        self.account = (await office.create_account(email, credits))["account"]
+        key: str = (await office.create_key(email, kind))["key"]  # type: ignore[arg-type]
+        return key
+
+    async def finished(self, number: int = 1) -> Receipt:
+        """Wait until that many requests have ended and their holds with them; return the last."""
+        while len(self.receipts) < number:
+            await self._told.wait()
+        # The desk answers in order, so whatever was submitted before this has been decided.
+        await self.bank.desk.call(Extend(f"barrier:{len(self.receipts)}:{trio.current_time()}", "none", 1, 0))
+        return self.receipts[number - 1]
+
+    async def balance(self) -> tuple[int, int]:
+        """Return (posted, held) in nano-USD."""
+        ((posted, held),) = await self.bank.store.read(
+            "SELECT posted, held FROM account WHERE id = ?", (self.account,)
+        )
+        return posted, held
+
+    async def open_holds(self) -> int:
+        """Count holds that have not ended."""
+        return len(await self.bank.store.open_holds())
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Running]:
+    """Run a gateway for the length of the block."""
+    listening = listen(settings.server.bind)
+    host, port = listening.getsockname()[:2]
+    async with open_bank(settings) as bank, UpstreamTransport() as transport, trio.open_nursery() as nursery:
+        seen: list[Running] = []
+        gateway = Gateway(settings, bank, transport, observers=[lambda receipt: seen[0].observe(receipt)])
+        under_test = Running(f"http://{host}:{port}/v1", bank, gateway, transport)
+        seen.append(under_test)
+        stop = trio.Event()
+        await nursery.start(
+            lambda task_status: serve_asgi(
+                gateway.door, listening, settings.server, until=stop.wait, task_status=task_status
+            )
+        )
+        yield under_test
+        stop.set()
