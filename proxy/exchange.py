@@ -148,8 +148,11 @@ class Exchange:
             except (BankUnavailableError, OutcomeUnknownError):
                 self._no_more = ledger_unavailable()
 
-    def close(self, outcome: Outcome = "ok", error: GatewayError | None = None) -> Receipt:
-        """Stop the upstream, settle or void, tell the observers. Only the first call counts."""
+    def close(self, error: GatewayError | None = None) -> Receipt:
+        """Stop the upstream, settle or void, tell the observers. Only the first call counts.
+
+        `error` is what the client is told, where that is not already the relay's own.
+        """
         receipt = self.receipt
         if self._closed:
             return receipt
@@ -157,9 +160,9 @@ class Exchange:
         if self.stream is not None:
             self.stream.close()
         receipt.ended_at = trio.current_time()
-        receipt.outcome = "client_abort" if self.left else outcome
         told = error or (self.relay.error if self.relay else None)
         receipt.error = told.name if told is not None else None
+        receipt.outcome = self._outcome(told)
         bill = self._bill()
         if bill is not None:
             receipt.usage, receipt.cost, receipt.estimated = bill
@@ -171,6 +174,15 @@ class Exchange:
         for observe in self.core.observers:
             observe(receipt)
         return receipt
+
+    def _outcome(self, told: GatewayError | None) -> Outcome:
+        if self.left:
+            return "client_abort"
+        if told is None:
+            return "ok" if self.relay is not None and self.relay.done else "shutdown"
+        if told.name == "insufficient_credits" or told.name == "internal_error":  # noqa: PLR1714 - mypy narrows
+            return told.name
+        return "upstream_error" if self.receipt.attempts else "refused"
 
     def _plan(self) -> Plan:
         receipt = self.receipt

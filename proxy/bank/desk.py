@@ -80,9 +80,9 @@ class Ticket:
             await self._event.wait()
         else:
             await trio.lowlevel.checkpoint()
-        if self.error is not None:
+        if self.result is None:
+            assert self.error is not None  # noqa: S101 - the event is set with one of the two
             raise self.error
-        assert self.result is not None  # noqa: S101 - the event is set with one of the two
         return self.result
 
     def _answer(self, result: Result) -> None:

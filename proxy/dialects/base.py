@@ -98,16 +98,17 @@ def parse_json(body: bytes) -> dict[str, Any]:
 
 
 def _deeper_than(value: Any, limit: int) -> bool:
-    """Walk level by level, so that depth costs no stack."""
+    """Walk level by level, so that depth costs no stack. Parsed JSON has no subclasses of dict and list."""
     level = [value]
     for _ in range(limit):
-        below: list[Any] = []
-        for container in level:
-            children = container.values() if isinstance(container, dict) else container
-            below += [child for child in children if isinstance(child, dict | list)]
-        if not below:
+        level = [
+            child
+            for container in level
+            for child in (container.values() if type(container) is dict else container)
+            if type(child) is dict or type(child) is list
+        ]
+        if not level:
             return False
-        level = below
     return True
 
 

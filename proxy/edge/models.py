@@ -12,7 +12,6 @@ import trio
 from proxy.dialects.base import Answer, retry_after_header
 from proxy.dialects.openai import OpenAIDialect
 from proxy.exchange import Core, Exchange
-from proxy.receipt import Outcome
 from proxy.relay import Relay
 from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
@@ -134,30 +133,23 @@ class _Conversation:
     async def _watch(self, scope: trio.CancelScope) -> None:
         await self._request.wait_gone()
         relay = self._exchange.relay
-        # A server may say "gone" of a client whose answer has just been finished.
-        self._exchange.left = relay is None or not relay.done
-        scope.cancel()
+        # A server also says "gone" of a client whose answer has just been finished.
+        if relay is None or not relay.done:
+            self._exchange.left = True
+            scope.cancel()
 
     async def _answer(self) -> None:
         exchange = self._exchange
-        outcome: Outcome = "internal_error"
         error: GatewayError | None = None
         try:
-            relay = await exchange.open()
-            assert exchange.stream is not None  # noqa: S101 - open() returned
-            await self._relay(relay)
-            outcome = _outcome(relay.error)
-        except trio.Cancelled:
-            outcome = "shutdown"
-            raise
+            await self._relay(await exchange.open())
         except GatewayError as failure:
             error = failure
-            outcome = _outcome(error, refused=not exchange.receipt.attempts)
         except Exception:  # noqa: BLE001 - one request must not take its neighbours down
             _log.exception("request %s failed inside", self._label)
             error = GatewayError("internal_error", "The gateway failed.")
         finally:
-            exchange.close(outcome, error)
+            exchange.close(error)
         if error is not None:
             await self._fail(error)
 
@@ -168,10 +160,12 @@ class _Conversation:
             await self._start(self._headers())
             await pump(exchange, relay, exchange.stream, self._send)
             await self._reply.end()
-            return
-        pieces: list[bytes] = []
-        await pump(exchange, relay, exchange.stream, _collector(pieces))
-        await self._reply.whole(200, self._whole_headers(relay), b"".join(pieces))
+        else:
+            pieces: list[bytes] = []
+            await pump(exchange, relay, exchange.stream, _collector(pieces))
+            await self._reply.whole(200, self._whole_headers(relay), b"".join(pieces))
+        if relay.error is None:
+            await exchange.stream.drain()
 
     async def _start(self, headers: Mapping[str, str]) -> None:
         if not self._started:
@@ -253,14 +247,6 @@ def _late_failure(exchange: Exchange, error: GatewayError) -> bytes:
         model=exchange.receipt.model,
     )
     return exchange.dialect.encoder(exchange.call, answer).fail(error)
-
-
-def _outcome(error: GatewayError | None, *, refused: bool = False) -> Outcome:
-    if error is None:
-        return "ok"
-    if error.name == "insufficient_credits":
-        return "insufficient_credits"
-    return "refused" if refused else "upstream_error"
 
 
 def _collector(pieces: list[bytes]) -> Callable[[bytes], Awaitable[None]]:

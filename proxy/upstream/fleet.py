@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 import httpx
@@ -24,6 +25,7 @@ from .failures import NameResolutionError, TLSError, TruncatedError
 
 _ERROR_BODY: Final = 64 * 1024
 _ERROR_BODY_SECONDS: Final = 2.0
+_DRAIN_SECONDS: Final = 0.1
 _MAX_LEAD: Final = 4 * 1024 * 1024
 """Bytes an upstream may send before its first event."""
 
@@ -78,6 +80,15 @@ class UpstreamStream:
             return await self._reply.read()
         except httpx.RequestError as error:
             raise UpstreamError(trouble_of(error)) from error
+
+    async def drain(self) -> None:
+        """Wait a moment for the end of a body whose answer is over, so that its connection can serve again.
+
+        The last event and the end of the message often come in two packets.
+        """
+        with trio.move_on_after(_DRAIN_SECONDS), suppress(httpx.RequestError):
+            while await self._reply.read():
+                pass
 
     def close(self) -> None:
         """Stop the upstream: the connection is dropped at once unless the answer was read whole."""

@@ -32,6 +32,8 @@ from proxy.words.errors import GatewayError
 from proxy.words.usage import Usage
 
 DIALECT = OpenAIDialect("aggregator")
+GENEROUS = 1.0
+"""CPU seconds: the goals are 20 and 50 ms, which are for the bench; here only a runaway is caught."""
 HI = {"role": "user", "content": "Hi"}
 GOOD: dict[str, Any] = {"model": "openai/gpt-4o-mini", "messages": [HI]}
 
@@ -214,7 +216,7 @@ def test_enormous_fields_are_refused_cheaply(wrong: dict[str, Any]) -> None:
     body = orjson.dumps({**GOOD, **wrong})
     started = time.process_time()
     refused(body)
-    assert time.process_time() - started < 0.25  # the goal is 50 ms on a quiet machine
+    assert time.process_time() - started < GENEROUS
 
 
 class TestJson:
@@ -253,7 +255,7 @@ class TestJson:
         started = time.process_time()
         error = refused(body)
         assert (error.name, error.param) == ("invalid_json", None)
-        assert time.process_time() - started < 0.1  # the goal is 20 ms on a quiet machine
+        assert time.process_time() - started < GENEROUS
 
     @pytest.mark.parametrize("body", [b"[]", b'"a"', b"7", b"null", b"true"])
     def test_json_that_is_no_object_is_an_invalid_request(self, body: bytes) -> None:

@@ -1,0 +1,125 @@
+"""Results as text for a terminal: one table per workload, medians with their range, ratios to a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.results import Results
+from bench.stats import Spread, ratio
+from bench.workload import Workload
+
+# Heading, metric, digits after the point.
+Column = tuple[str, str, int]
+_WHOLE: tuple[Column, ...] = (
+    ("req/s", "request_throughput", 0),
+    ("CPU µs/req", "cpu_us_request", 1),
+    ("CPU %", "cpu_percent", 0),
+    ("latency p50 ms", "p50_e2el_ms", 2),
+    ("p99 ms", "p99_e2el_ms", 1),
+    ("RSS MB", "rss_mb", 0),
+    ("failed", "failed", 0),
+)
+_STREAM: tuple[Column, ...] = (
+    ("req/s", "request_throughput", 1),
+    ("chunks/s", "chunk_throughput", 0),
+    ("CPU µs/req", "cpu_us_request", 0),
+    ("CPU µs/chunk", "cpu_us_chunk", 2),
+    ("CPU %", "cpu_percent", 0),
+    ("TTFT p50 ms", "p50_ttft_ms", 2),
+    ("ITL p99 ms", "p99_itl_ms", 1),
+    ("hop p50 ms", "p50_hop_ms", 2),
+    ("p99 ms", "p99_hop_ms", 1),
+    ("RSS MB", "rss_mb", 0),
+    ("failed", "failed", 0),
+)
+_RANGED = {"request_throughput", "chunk_throughput", "cpu_us_request", "cpu_us_chunk"}
+_FULL = 97.0
+NOTES = """\
+Medians over the rounds (low-high). CPU: user + system time of the target's processes; it is the figure to trust
+on a shared machine. TTFT: first byte of the body. ITL: between two chunks of a reply. hop: age of a chunk when the
+client has it.  * the driver's core was full, so the rate is a floor: read the CPU column.
+Headrace always asks the upstream to stream and folds the reply for a client that does not; the naive stack relays
+the upstream's whole JSON (both carry 200 characters). Headrace checks a key, limits, holds and settles credits; the
+naive stack does none of it."""
+
+
+def report(results: Results, workloads: Sequence[Workload], baseline: str = "naive") -> str:
+    """The whole report."""
+    parts = [startup_table(results)] if results.startup else []
+    parts += [
+        workload_table(results, workload, baseline)
+        for workload in workloads
+        if results.targets(workload.name)
+    ]
+    return "\n\n".join([*parts, NOTES])
+
+
+def workload_table(results: Results, workload: Workload, baseline: str = "naive") -> str:
+    """One row per target; the last columns compare it with the baseline, more being better in both."""
+    columns = _STREAM if workload.stream else _WHOLE
+    rate, cost = (
+        ("chunk_throughput", "cpu_us_chunk") if workload.stream else ("request_throughput", "cpu_us_request")
+    )
+    targets = results.targets(workload.name)
+    head = ["target", *(heading for heading, _, _ in columns)]
+    compared = baseline in targets
+    if compared:
+        head += [f"rate / {baseline}", f"{baseline} CPU / its"]
+    rows = []
+    for target in targets:
+        row = [target, *(_cell(results, workload.name, target, column) for column in columns)]
+        if compared:
+            spread = {
+                (name, metric): results.spread(workload.name, name, metric)
+                for name in (target, baseline)
+                for metric in (rate, cost)
+            }
+            row += [
+                _times(ratio(spread[target, rate], spread[baseline, rate])),
+                _times(ratio(spread[baseline, cost], spread[target, cost])),
+            ]
+        rows.append(row)
+    return table(workload.title, head, rows)
+
+
+def startup_table(results: Results) -> str:
+    """How soon each answers, and what it weighs while nobody asks."""
+    rows = [
+        [one.target, f"{one.first_answer_ms:.0f}", one.model, f"{one.idle_rss_mb:.1f}"]
+        for one in results.startup
+    ]
+    return table("start-up", ["target", "first 200 ms", "model", "idle RSS MB"], rows)
+
+
+def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell; the first to the left, the rest to the right."""
+    lines = [head, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+
+    def text(line: Sequence[str]) -> str:
+        first, *rest = (cell for cell in line)
+        cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]
+        return "  ".join(cells).rstrip()
+
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([title, text(head), rule, *map(text, rows)])
+
+
+def _cell(results: Results, workload: str, target: str, column: Column) -> str:
+    _, metric, digits = column
+    text = figure(results.spread(workload, target, metric), digits, ranged=metric in _RANGED)
+    full = results.spread(workload, target, "load_core_percent")
+    throughput = metric in {"request_throughput", "chunk_throughput"}
+    return text + "*" if throughput and full is not None and full.median >= _FULL else text
+
+
+def figure(spread: Spread | None, digits: int, *, ranged: bool = False) -> str:
+    """`1,234 (1,200-1,300)`, or a dash for what was not measured."""
+    if spread is None:
+        return "-"
+    text = f"{spread.median:,.{digits}f}"
+    return f"{text} ({spread.low:,.{digits}f}-{spread.high:,.{digits}f})" if ranged else text
+
+
+def _times(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}x" if value < 10 else f"{value:.0f}x"

@@ -1,0 +1,125 @@
+"""Short ways to say what the bank's tests say all the time, and a store that fails on cue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Literal
+
+import trio
+
+from proxy.bank.memory import MemoryStore
+from proxy.bank.ops import Admit, Grant, Op, Result, Settle, Void
+from proxy.bank.record import Record, RecordedAttempt
+from proxy.bank.rows import Account, Hold, Status
+from proxy.bank.store import Snapshot, Store, StoreError
+from proxy.words.principal import Limits
+from proxy.words.usage import Usage
+
+NOON = 1_700_049_600_000
+"""2023-11-15 12:00:00 UTC, in milliseconds."""
+
+Fault = Literal["before", "after", "lookup", "works"]
+
+
+def admit(hold: str, amount: int = 100, *, account: int = 1, key: int = 7, op: str = "", **more) -> Admit:
+    fields = {"tokens": 10, "at": NOON, "limits": Limits(), **more}
+    return Admit(op or f"{hold}:admit", hold, account, key, amount, **fields)
+
+
+def settle(hold: str, cost: int, *, tokens: int = 10, at: int = NOON, op: str = "", **more) -> Settle:
+    return Settle(op or f"{hold}:end", hold, cost, tokens, at, **more)
+
+
+def void(hold: str, *, at: int = NOON, op: str = "", **more) -> Void:
+    return Void(op or f"{hold}:end", hold, at, **more)
+
+
+def grant(amount: int, *, account: int = 1, op: str = "grant", **more) -> Grant:
+    return Grant(op, account, amount, NOON, **more)
+
+
+def record(hold: str, cost: int = 40) -> Record:
+    attempts = (
+        RecordedAttempt("openai", "gpt-4o-mini", "idle", None, 3, 0, None, 30),
+        RecordedAttempt("sim", "echo", "ok", 200, 5, 30, 12, 90),
+    )
+    return Record(
+        generation_id=hold,
+        request_id="req_1",
+        account=1,
+        key_id=7,
+        project=None,
+        model="sim/echo",
+        provider="sim",
+        upstream_model="echo",
+        usage=Usage(*range(10)),
+        estimated=False,
+        cost=cost,
+        price_version="v1",
+        started_at=NOON,
+        first_token_ms=42,
+        duration_ms=120,
+        outcome="ok",
+        stream=True,
+        attempts=attempts,
+    )
+
+
+def bank(credits_: int = 1000) -> MemoryStore:
+    """Make a memory store with account 1 and its credits."""
+    store = MemoryStore()
+    store.accounts[1] = Account(1)
+    if credits_:
+        store.decide([grant(credits_)])
+    return store
+
+
+class FaultyStore:
+    """A store that fails as scripted, one entry for each call, and works when the script has ended.
+
+    `before`: the batch is not decided. `after`: it is committed, and then the call fails. `lookup`: the
+    same for `recorded`. `batches` is what was decided, in order.
+    """
+
+    def __init__(self, store: Store, *script: Fault) -> None:
+        self.store = store
+        self.script = list(script)
+        self.batches: list[list[str]] = []
+        self.calls: list[tuple[str, float]] = []
+
+    async def transact(self, ops: Sequence[Op], records: Sequence[Record | None]) -> list[Result]:
+        fault = self._next("transact")
+        if fault == "before":
+            await trio.lowlevel.checkpoint()
+            raise StoreError("disk full")
+        results = await self.store.transact(ops, records)
+        self.batches.append([op.op_id for op in ops])
+        if fault == "after":
+            raise StoreError("the connection broke")
+        return results
+
+    async def recorded(self, op_ids: Sequence[str]) -> dict[str, Result]:
+        if self._next("recorded") == "lookup":
+            await trio.lowlevel.checkpoint()
+            raise StoreError("cannot read")
+        return await self.store.recorded(op_ids)
+
+    def _next(self, call: str) -> Fault:
+        self.calls.append((call, trio.current_time()))
+        return self.script.pop(0) if self.script else "works"
+
+    async def open_holds(self) -> list[Hold]:
+        return await self.store.open_holds()
+
+    async def account(self, number: int) -> Account | None:
+        return await self.store.account(number)
+
+    async def create_account(self) -> int:
+        return await self.store.create_account()
+
+    async def set_status(self, number: int, status: Status) -> None:
+        await self.store.set_status(number, status)
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        return self.store.snapshot()

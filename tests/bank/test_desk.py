@@ -1,0 +1,222 @@
+"""The desk: order, groups, cancellation, and a store that fails. Time is virtual, the store in memory."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from proxy.bank.desk import GRACE, LIMIT, PATIENCE, Desk
+from proxy.bank.memory import MemoryStore
+from proxy.bank.ops import (
+    Admitted,
+    BankUnavailableError,
+    Extend,
+    Granted,
+    Missed,
+    OutcomeUnknownError,
+    Settled,
+    Voided,
+)
+from proxy.bank.verify import verify
+
+from .kit import NOON, FaultyStore, admit, bank, grant, record, settle, void
+
+
+class SlowStore(FaultyStore):
+    """A store whose batches take a second, or whose first one never ends."""
+
+    def __init__(self, store, *, seconds=1.0):
+        super().__init__(store)
+        self.seconds = seconds
+
+    async def transact(self, ops, records):
+        await trio.sleep(self.seconds)
+        return await super().transact(ops, records)
+
+
+async def outcome(ticket):
+    try:
+        return await ticket.wait()
+    except (BankUnavailableError, OutcomeUnknownError) as error:
+        return type(error)
+
+
+async def test_while_a_group_commits_the_next_one_grows(nursery, autojump_clock):
+    store = SlowStore(bank())
+    desk = Desk(store)
+    await nursery.start(desk.run)
+    desk.submit(admit("a"))
+    await trio.sleep(0.5)
+    later = [desk.submit(admit(str(n))) for n in range(3)]
+    assert await later[2].wait() == Admitted(600)
+    assert trio.current_time() == pytest.approx(2.0)
+    assert store.batches == [["a:admit"], ["0:admit", "1:admit", "2:admit"]]
+    assert desk.statistics()[:6] == (0, 0, False, 2, 4, 3)
+
+
+async def test_groups_are_bounded(nursery):
+    store = FaultyStore(bank(LIMIT * 200))
+    desk = Desk(store)
+    tickets = [desk.submit(admit(str(n))) for n in range(LIMIT + 5)]
+    await nursery.start(desk.run)
+    await tickets[-1].wait()
+    assert [len(batch) for batch in store.batches] == [LIMIT, 5]
+
+
+async def test_submit_never_waits_and_a_malformed_operation_is_its_makers_error(nursery):
+    desk = Desk(bank())
+    ticket = desk.submit(admit("a"))
+    with pytest.raises(ValueError):
+        desk.submit(admit("b", 1.5))
+    assert (ticket.result, ticket.error, desk.statistics().pending) == (None, None, 1)
+    assert repr(ticket) == "<Ticket Admit a:admit: 'pending'>"
+    await nursery.start(desk.run)
+    assert await ticket.wait() == await ticket.wait() == ticket.result == Admitted(900)
+
+
+async def test_cancelling_a_waiter_leaves_the_operation_as_it_is(nursery, autojump_clock):
+    store = bank()
+    desk = Desk(SlowStore(store))
+    await nursery.start(desk.run)
+    with trio.move_on_after(0.5) as scope:
+        await desk.call(admit("a"))
+    assert scope.cancelled_caught
+    # What an exchange does that was cancelled while it waited.
+    assert await desk.call(void("a")) == Voided(100, 1000)
+    assert await desk.call(admit("a", op="resent")) == Missed("ended")
+
+
+@pytest.mark.fault("F93")
+async def test_a_failed_batch_is_refused_but_for_its_ends(nursery, autojump_clock):
+    store = FaultyStore(bank(), "works", "before")
+    desk = Desk(store)
+    await nursery.start(desk.run)
+    await desk.call(admit("a"))
+    ops = [admit("b"), settle("a", 40), Extend("x", "a", 1, NOON), grant(5, op="g"), void("b")]
+    tickets = [desk.submit(op) for op in ops]
+    assert [await outcome(ticket) for ticket in tickets] == [
+        BankUnavailableError,
+        Settled(40, 60, 0, 0, 960),
+        BankUnavailableError,
+        BankUnavailableError,
+        Missed("unknown"),
+    ]
+    assert store.batches == [["a:admit"], ["a:end", "b:end"]]
+    # Nothing was decided: the same operation may be tried afresh.
+    assert await desk.call(grant(5, op="g")) == Granted(965, 965)
+
+
+@pytest.mark.fault("F89")
+async def test_a_batch_that_was_committed_after_all_is_answered(nursery, autojump_clock):
+    store = FaultyStore(bank(), "after", "lookup", "lookup")
+    desk = Desk(store)
+    await nursery.start(desk.run)
+    tickets = [desk.submit(op) for op in (admit("a"), settle("a", 40), grant(5, op="g"))]
+    results = [await ticket.wait() for ticket in tickets]
+    assert results == [Admitted(900), Settled(40, 60, 0, 0, 960), Granted(965, 965)]
+    assert len(store.batches) == 1
+    assert [call for call, _ in store.calls] == ["transact", "recorded", "recorded", "recorded"]
+    assert not desk.statistics().down
+    assert (await verify(store)).ok
+
+
+@pytest.mark.fault("F93")
+async def test_attempts_back_off_and_ends_are_never_dropped(nursery, autojump_clock):
+    store = FaultyStore(bank(), "works", *["before", "works"] * 8)
+    desk = Desk(store)
+    await nursery.start(desk.run)
+    await desk.call(admit("a"))
+    ticket = desk.submit(settle("a", 40), record("a"))
+    await trio.sleep(0.01)
+    later = desk.submit(admit("b"))
+    assert isinstance(later.error, BankUnavailableError)
+    with pytest.raises(BankUnavailableError):
+        await later.wait()
+    assert desk.statistics()[:3] == (1, 1, True)
+    ended = desk.submit(void("b"))
+    assert isinstance(await ticket.wait(), Settled)
+    assert await ended.wait() == Missed("unknown")
+    times = [at for call, at in store.calls if call == "transact"][1:]
+    gaps = [round(after - before, 2) for before, after in pairwise(times)]
+    assert gaps == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
+    assert await desk.call(admit("c")) == Admitted(860)
+    assert store.store.records == {"a": record("a")}
+
+
+async def test_what_no_batch_has_tried_is_refused_at_once(nursery, autojump_clock):
+    store = SlowStore(bank())
+    store.script = ["before", "lookup", "lookup"]
+    desk = Desk(store)
+    await nursery.start(desk.run)
+    tried = desk.submit(admit("a"))
+    await trio.sleep(0.5)
+    untried, end = desk.submit(admit("b")), desk.submit(void("a"))
+    assert await outcome(untried) is BankUnavailableError
+    assert trio.current_time() == pytest.approx(1.0)
+    assert tried.error is None
+    assert await outcome(tried) is BankUnavailableError
+    assert await end.wait() == Missed("unknown")
+
+
+async def test_when_nothing_is_left_to_retry_the_next_operation_is_the_trial(nursery, autojump_clock):
+    desk = Desk(FaultyStore(bank(), "before"))
+    await nursery.start(desk.run)
+    assert await outcome(desk.submit(admit("a"))) is BankUnavailableError
+    assert not desk.statistics().down
+    assert await desk.call(admit("a")) == Admitted(900)
+    assert desk.statistics().failures == 1
+
+
+async def test_a_store_that_hangs_counts_as_failed(nursery, autojump_clock):
+    desk = Desk(SlowStore(bank(), seconds=PATIENCE * 2))
+    await nursery.start(desk.run)
+    assert await outcome(desk.submit(admit("a"))) is BankUnavailableError
+    assert trio.current_time() == pytest.approx(PATIENCE + 0.05)
+
+
+async def test_a_cancelled_desk_finishes_what_is_pending(autojump_clock):
+    store = SlowStore(bank())
+    desk = Desk(store)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(desk.run)
+        first = desk.submit(admit("a"))
+        await trio.sleep(0.5)
+        second = desk.submit(settle("a", 40))
+        nursery.cancel_scope.cancel()
+    assert (first.result, second.result) == (Admitted(900), Settled(40, 60, 0, 0, 960))
+    assert trio.current_time() == pytest.approx(2.0)
+    assert isinstance(desk.submit(admit("b")).error, BankUnavailableError)
+
+
+async def test_a_desk_that_cannot_finish_says_what_it_knows_and_keeps_the_ends(autojump_clock):
+    store = FaultyStore(bank(), "works", "after", *["lookup"] * 100)
+    desk = Desk(store)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(desk.run)
+        await desk.call(admit("a"))
+        unknown, end = desk.submit(grant(5, op="g")), desk.submit(settle("a", 40))
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() == pytest.approx(1 + GRACE)
+    assert await outcome(unknown) is OutcomeUnknownError
+    assert await outcome(end) is OutcomeUnknownError
+    store.script.clear()
+    late = desk.submit(settle("b", 1))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(desk.run)
+        assert await late.wait() == Missed("unknown")
+        assert (unknown.result, end.result) == (Granted(1005, 905), Settled(40, 60, 0, 0, 965))
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_idle_desk_is_cancelled_at_once(autojump_clock):
+    desk = Desk(MemoryStore())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(desk.run)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() == 0
+    assert repr(desk).startswith("<Desk Statistics(pending=0")
