@@ -1,7 +1,7 @@
 """Headrace beside the naive stack and beside no gateway at all, in one interleaved run.
 
-All targets are up the whole time, on one core; the driver and the mock upstream share another. Within a workload
-the rounds go over the targets in turn, so that a neighbour on the machine disturbs all of them alike.
+All targets are up the whole time, on one core; the driver and the mock upstream share another. Within a
+workload the rounds go over the targets in turn, so that a neighbour on the machine disturbs all alike.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The naive stack, written the way the manuals of its parts suggest: a Quart-Trio route that relays to the
-upstream by one shared `httpx.AsyncClient`, to be served by stock Hypercorn with its Trio worker.
+"""The naive stack: a relay written the way the manuals of its parts suggest.
 
-It has no keys, no limits, no money and no retries: it does less than a gateway and is meant to flatter itself.
+A Quart-Trio route that passes the request on by one shared `httpx.AsyncClient`, served by stock Hypercorn
+with its Trio worker. It has no keys, limits, money or retries: it does less than a gateway must.
 """
 
 from __future__ import annotations

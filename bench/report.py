@@ -12,35 +12,32 @@ from bench.workload import Workload
 Column = tuple[str, str, int]
 _WHOLE: tuple[Column, ...] = (
     ("req/s", "request_throughput", 0),
-    ("CPU µs/req", "cpu_us_request", 1),
-    ("CPU %", "cpu_percent", 0),
-    ("latency p50 ms", "p50_e2el_ms", 2),
+    ("CPU µs/req", "cpu_us_request", 0),
+    ("e2e p50", "p50_e2el_ms", 1),
     ("p99 ms", "p99_e2el_ms", 1),
     ("RSS MB", "rss_mb", 0),
     ("failed", "failed", 0),
 )
 _STREAM: tuple[Column, ...] = (
-    ("req/s", "request_throughput", 1),
     ("chunks/s", "chunk_throughput", 0),
-    ("CPU µs/req", "cpu_us_request", 0),
-    ("CPU µs/chunk", "cpu_us_chunk", 2),
-    ("CPU %", "cpu_percent", 0),
-    ("TTFT p50 ms", "p50_ttft_ms", 2),
-    ("ITL p99 ms", "p99_itl_ms", 1),
-    ("hop p50 ms", "p50_hop_ms", 2),
+    ("CPU µs/chunk", "cpu_us_chunk", 1),
+    ("req/s", "request_throughput", 0),
+    ("µs/req", "cpu_us_request", 0),
+    ("TTFT p50", "p50_ttft_ms", 1),
+    ("ITL p99", "p99_itl_ms", 1),
+    ("hop p50", "p50_hop_ms", 2),
     ("p99 ms", "p99_hop_ms", 1),
-    ("RSS MB", "rss_mb", 0),
     ("failed", "failed", 0),
 )
-_RANGED = {"request_throughput", "chunk_throughput", "cpu_us_request", "cpu_us_chunk"}
 _FULL = 97.0
 NOTES = """\
-Medians over the rounds (low-high). CPU: user + system time of the target's processes; it is the figure to trust
-on a shared machine. TTFT: first byte of the body. ITL: between two chunks of a reply. hop: age of a chunk when the
-client has it.  * the driver's core was full, so the rate is a floor: read the CPU column.
-Headrace always asks the upstream to stream and folds the reply for a client that does not; the naive stack relays
-the upstream's whole JSON (both carry 200 characters). Headrace checks a key, limits, holds and settles credits; the
-naive stack does none of it."""
+Medians over the rounds (low-high). CPU is user + system time of the target's processes: the figure to trust
+on a shared machine. e2e: a whole reply. TTFT: first byte of the body. ITL: between two chunks of it. hop:
+age of a chunk when the client has it. gain: times better than the naive stack, by medians.
+* the driver's core was full, so this rate is a floor; read the CPU column.
+Headrace always asks the upstream to stream, and folds the reply for a client that does not; the naive stack
+relays the upstream's whole JSON (both hold 200 characters). Headrace checks a key and limits, and holds and
+settles credits; the naive stack does none of that."""
 
 
 def report(results: Results, workloads: Sequence[Workload], baseline: str = "naive") -> str:
@@ -57,17 +54,16 @@ def report(results: Results, workloads: Sequence[Workload], baseline: str = "nai
 def workload_table(results: Results, workload: Workload, baseline: str = "naive") -> str:
     """One row per target; the last columns compare it with the baseline, more being better in both."""
     columns = _STREAM if workload.stream else _WHOLE
-    rate, cost = (
-        ("chunk_throughput", "cpu_us_chunk") if workload.stream else ("request_throughput", "cpu_us_request")
-    )
+    rate, cost = (metric for _, metric, _ in columns[:2])
     targets = results.targets(workload.name)
     head = ["target", *(heading for heading, _, _ in columns)]
     compared = baseline in targets
     if compared:
-        head += [f"rate / {baseline}", f"{baseline} CPU / its"]
+        head += ["rate gain", "CPU gain"]
     rows = []
     for target in targets:
-        row = [target, *(_cell(results, workload.name, target, column) for column in columns)]
+        row = [target]
+        row += [_cell(results, workload.name, target, one, main=i < 2) for i, one in enumerate(columns)]
         if compared:
             spread = {
                 (name, metric): results.spread(workload.name, name, metric)
@@ -105,20 +101,22 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str
     return "\n".join([title, text(head), rule, *map(text, rows)])
 
 
-def _cell(results: Results, workload: str, target: str, column: Column) -> str:
+def _cell(results: Results, workload: str, target: str, column: Column, *, main: bool) -> str:
     _, metric, digits = column
-    text = figure(results.spread(workload, target, metric), digits, ranged=metric in _RANGED)
+    text = figure(results.spread(workload, target, metric), digits, ranged=main)
     full = results.spread(workload, target, "load_core_percent")
-    throughput = metric in {"request_throughput", "chunk_throughput"}
-    return text + "*" if throughput and full is not None and full.median >= _FULL else text
+    rate = metric in {"request_throughput", "chunk_throughput"}
+    return text + "*" if main and rate and full is not None and full.median >= _FULL else text
 
 
 def figure(spread: Spread | None, digits: int, *, ranged: bool = False) -> str:
     """`1,234 (1,200-1,300)`, or a dash for what was not measured."""
     if spread is None:
         return "-"
+    digits = 0 if spread.median >= 1000 else digits
     text = f"{spread.median:,.{digits}f}"
-    return f"{text} ({spread.low:,.{digits}f}-{spread.high:,.{digits}f})" if ranged else text
+    several = ranged and spread.low != spread.high
+    return f"{text} ({spread.low:,.{digits}f}-{spread.high:,.{digits}f})" if several else text
 
 
 def _times(value: float | None) -> str:

@@ -1,7 +1,8 @@
-"""What a run found, raw and summed up, and its file. Latencies are milliseconds; the names are vLLM's where it
-has one: ttft, time to first token; itl, inter-token latency; e2el, end-to-end latency of a whole reply.
+"""What a run found, raw and summed up, and its file.
 
-`hop` is ours: the age of a chunk when the client has it, by the time stamp the mock upstream put inside.
+Latencies are milliseconds, with vLLM's names: ttft, time to first token; itl, inter-token latency; e2el,
+end-to-end latency of a whole reply. `hop` is ours: the age of a chunk when the client has
+it, by the time stamp the mock upstream put inside.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who can be asked: the mock upstream itself (`direct`), the naive stack, and Headrace as a black box.
 
-Each is a context manager that starts a process and gives a `Target` once it answers chat completions. A target is
-only an address, headers and pids, so that any OpenAI-compatible URL can become one.
+Each is a context manager that starts a process and gives a `Target` once it answers chat completions. A
+target is only an address, headers and pids, so that any OpenAI-compatible URL can become one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is asked of every target, byte for byte the same.
 
-The model's name sets up the mock upstream (`bench/native/upstream.c`): `mock-n100-g10000-s200` streams 100 chunks
-of 200 bytes, 10 ms apart. The name passes through any gateway unchanged.
+The model's name sets up the mock upstream (`bench/native/upstream.c`): `mock-n100-g10000-s200` streams 100
+chunks of 200 bytes, 10 ms apart. The name passes through any gateway unchanged.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Workload:
 def comparison(streams: int = 32, gapped: int = 50, gap_ms: int = 10) -> tuple[Workload, ...]:
     """The three of the comparison run."""
     return (
-        # 385-byte chunk: 200 characters of content, as many as the upstream's non-streaming reply has.
-        Workload("whole", "not streaming, 64 connections", "mock-n1-s385", 64, stream=False),
+        # 369-byte chunk: 200 characters of content, as many as the upstream's non-streaming reply has.
+        Workload("whole", "not streaming, 64 connections", "mock-n1-s369", 64, stream=False),
         Workload(
             "stream",
             f"{streams} streams of 100 chunks, 200 B each, no gap",

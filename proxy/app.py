@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import signal
 import socket
+import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
 
 import trio
 
-from proxy.bank.desk import Desk
-from proxy.bank.sqlite import SqliteStore, open_sqlite
-from proxy.bank.sweep import sweep
+from proxy.bank.store import StoreError
+from proxy.control.bank import Bank, open_bank
 from proxy.control.lock import DirectoryInUseError, own
 from proxy.control.office import Office
 from proxy.control.pages import make_pages, make_scrape
-from proxy.control.secrets import WeakSecretError, read_or_make
-from proxy.control.socket import ControlError, ask, serve_control
+from proxy.control.secrets import WeakSecretError
+from proxy.control.socket import serve_control
 from proxy.edge.directory import Directory
 from proxy.edge.http2 import Door
 from proxy.edge.models import ModelRoutes
@@ -35,13 +33,15 @@ from proxy.observe.metrics import Metrics
 from proxy.policy.prices import PriceBook
 from proxy.policy.routing import Router
 from proxy.receipt import Receipt
-from proxy.settings import Provider, Settings
+from proxy.settings import Provider, Server, Settings
 from proxy.upstream.fleet import Fleet, Line
 from proxy.upstream.line import HttpLine
 from proxy.upstream.sim import SimLine
 from proxy.upstream.transport import UpstreamTransport
 from proxy.wires.base import Wire
 from proxy.wires.openai import OpenAIWire
+
+__all__ = ("Bank", "Gateway", "open_bank", "serve")
 
 STARTER_CREDITS: Final = "10000"
 """What the first start's key may spend: ten dollars of play money."""
@@ -50,87 +50,48 @@ _SWEEP_IDLE_SECONDS: Final = 30.0
 WIRES: Final[dict[str, Wire]] = {"openai": OpenAIWire(), "sim": OpenAIWire()}
 
 
-@dataclass(frozen=True, slots=True)
-class Bank:
-    """The store, open, with its desk and the office over it."""
-
-    store: SqliteStore
-    desk: Desk
-    office: Office
-    pepper: bytes
-
-
-@asynccontextmanager
-async def open_bank(settings: Settings) -> AsyncIterator[Bank]:
-    """Open the store, sweep it and run its desk for the length of the block. The caller holds the lock."""
-    pepper = read_or_make(settings.secrets.dir, "pepper")
-    async with open_sqlite(settings.store.path, synchronous=settings.store.synchronous) as store:
-        desk = Desk(store)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(desk.run)
-            await sweep(store, desk, at=int(time.time() * 1000))
-            yield Bank(store, desk, Office(settings, store, desk, pepper, time.time), pepper)
-            nursery.cancel_scope.cancel()
-
-
-def command(settings: Settings, name: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Run an operator's command: by the running gateway if there is one, else on the store itself.
-
-    Raises:
-        ControlError: it was refused.
-    """
-    directory = settings.store.path.parent
-    try:
-        with own(directory):
-            return trio.run(_command_alone, settings, name, params)
-    except DirectoryInUseError:
-        return _command_running(directory / "control.sock", name, params)
-
-
-async def _command_alone(settings: Settings, name: str, params: dict[str, Any]) -> dict[str, Any]:
-    async with open_bank(settings) as bank:
-        return await bank.office.command(name, params)
-
-
-def _command_running(path: Path, name: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Ask the owner of the directory, which may be just starting or stopping."""
-    for _ in range(50):
-        try:
-            result: dict[str, Any] = ask(path, name, params)
-        except (FileNotFoundError, ConnectionRefusedError):
-            time.sleep(0.1)
-        else:
-            return result
-    raise ControlError(f"another process holds {path.parent} and does not answer")
-
-
 def serve(settings: Settings, bind: str | None = None) -> int:
     """Run the gateway until it is told to stop; return the exit status."""
     if bind is not None:
         settings = replace(settings, server=replace(settings.server, bind=bind))
     try:
+        _check_certificate(settings.server)
         with own(settings.store.path.parent):
             listening = listen(settings.server.bind)
             scraped = None if settings.metrics.bind is None else listen(settings.metrics.bind)
             trio.run(_serve, settings, listening, scraped)
-    except (DirectoryInUseError, ListenError, WeakSecretError) as error:
+    except (DirectoryInUseError, ListenError, WeakSecretError, StoreError, OSError) as error:
         print(f"headrace: {error}", file=sys.stderr)
         return 1
     return 0
 
 
+def _check_certificate(server: Server) -> None:
+    """Say now and in one line what is wrong with it; the server would say so deep inside."""
+    if server.tls_cert is not None:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+                server.tls_cert, server.tls_key
+            )
+        except ssl.SSLError as error:
+            raise ListenError(
+                f"{server.tls_cert} and {server.tls_key} are no certificate and key: {error}"
+            ) from error
+
+
 async def _serve(settings: Settings, listening: socket.socket, scraped: socket.socket | None) -> None:
     async with open_bank(settings) as bank, UpstreamTransport() as transport, trio.open_nursery() as nursery:
+        stop = trio.Event()
+        await nursery.start(_wait_for_signal, stop)
         gateway = Gateway(settings, bank, transport)
         socket_path = settings.store.path.parent / "control.sock"
         await nursery.start(serve_control, socket_path, bank.office.command)
         nursery.start_soon(_close_idle, transport)
         if scraped is not None:
             await nursery.start(serve_asgi, make_scrape(gateway.metrics.render), scraped, settings.server)
-        greeting = "" if await bank.office.has_accounts() else await _first_start(bank.office, listening)
-        stop = trio.Event()
-        nursery.start_soon(_wait_for_signal, stop)
-        print(f"headrace: serving on http://{_address(listening)}{greeting}", flush=True)
+        url = _url(settings.server, listening)
+        greeting = "" if await bank.office.has_accounts() else await _first_start(bank.office, url)
+        print(f"headrace: serving on {url}{greeting}", flush=True)
         await serve_asgi(gateway.door, listening, settings.server, until=stop.wait)
         nursery.cancel_scope.cancel()
 
@@ -179,13 +140,16 @@ async def _close_idle(transport: UpstreamTransport) -> None:
         transport.sweep()
 
 
-async def _wait_for_signal(stop: trio.Event) -> None:
+async def _wait_for_signal(
+    stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
         async for _ in signals:
             stop.set()
 
 
-async def _first_start(office: Office, listening: socket.socket) -> str:
+async def _first_start(office: Office, url: str) -> str:
     """Make an administrator and a key with starter credits; return what to print once."""
     account = await office.create_account(ADMIN, STARTER_CREDITS, admin=True)
     key = (await office.create_key(ADMIN, "account", "starter"))["key"]
@@ -197,12 +161,13 @@ First start. These are shown once:
   key            {key}  ({STARTER_CREDITS} credits)
 
 Try it:
-  curl http://{_address(listening)}/v1/chat/completions \\
+  curl {url}/v1/chat/completions \\
     -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
     -d '{{"model": "sim/echo", "messages": [{{"role": "user", "content": "Hello, Headrace!"}}]}}'
 """
 
 
-def _address(listening: socket.socket) -> str:
+def _url(server: Server, listening: socket.socket) -> str:
+    scheme = "http" if server.tls_cert is None else "https"
     host, port = listening.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -18,9 +18,9 @@ from typing import Any, Protocol
 import orjson
 
 from proxy import __version__
-from proxy.settings import Settings, SettingsError, load
+from proxy.settings import Settings, SettingsError, load, split_bind
 
-_DEFAULT_FILE = Path("config/headrace.toml")
+_MOST = 2**63 - 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="print a JSON object")
 
     serve = commands.add_parser("serve", parents=[common], help="run the gateway")
-    serve.add_argument("--bind", metavar="HOST:PORT")
+    serve.add_argument("--bind", metavar="HOST:PORT", type=_bind)
     serve.set_defaults(run=_serve)
 
     _add_accounts(commands, shown)
@@ -70,10 +70,30 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _bind(text: str) -> str:
+    try:
+        split_bind(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no address; allowed: {error}") from None
+    return text
+
+
+def _text(text: str) -> str:
+    if not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} has characters that cannot be printed")
+    return text
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= _MOST):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
 def _add_accounts(commands: Any, shown: argparse.ArgumentParser) -> None:
     group = commands.add_parser("accounts", help="accounts").add_subparsers(required=True, metavar="COMMAND")
     create = group.add_parser("create", parents=[shown], help="make an account")
-    create.add_argument("email")
+    create.add_argument("email", type=_text)
     create.add_argument("--credits", default="0", metavar="N", help="starting credits")
     create.add_argument("--admin", action="store_true")
     create.set_defaults(
@@ -84,34 +104,36 @@ def _add_accounts(commands: Any, shown: argparse.ArgumentParser) -> None:
 def _add_credits(commands: Any, shown: argparse.ArgumentParser) -> None:
     group = commands.add_parser("credits", help="credits").add_subparsers(required=True, metavar="COMMAND")
     grant = group.add_parser("grant", parents=[shown], help="give credits")
-    grant.add_argument("email")
+    grant.add_argument("email", type=_text)
     grant.add_argument("credits", metavar="N")
     grant.set_defaults(run=_command("credits.grant", _show_value("available")), params=("email", "credits"))
     balance = group.add_parser("balance", parents=[shown], help="show credits")
-    balance.add_argument("email")
+    balance.add_argument("email", type=_text)
     balance.set_defaults(run=_command("credits.balance", _show_value("available")), params=("email",))
 
 
 def _add_keys(commands: Any, shown: argparse.ArgumentParser) -> None:
     group = commands.add_parser("keys", help="API keys").add_subparsers(required=True, metavar="COMMAND")
     create = group.add_parser("create", parents=[shown], help="make a key; it is shown once")
-    create.add_argument("email")
+    create.add_argument("email", type=_text)
     create.add_argument("--kind", choices=("account", "gateway", "project", "mcp"), default="account")
-    create.add_argument("--name", default="")
-    create.add_argument("--rpm", type=int, metavar="N", help="requests per minute")
-    create.add_argument("--project", metavar="P", help="the project of a project key; made if it is new")
+    create.add_argument("--name", default="", type=_text)
+    create.add_argument("--rpm", type=_positive, metavar="N", help="requests per minute")
+    create.add_argument(
+        "--project", metavar="P", type=_text, help="the project of a project key; made if it is new"
+    )
     create.set_defaults(
         run=_command("keys.create", _show_value("key")), params=("email", "kind", "name", "rpm", "project")
     )
     listing = group.add_parser("list", parents=[shown], help="list an account's keys")
-    listing.add_argument("email")
+    listing.add_argument("email", type=_text)
     listing.set_defaults(run=_command("keys.list", _show_keys), params=("email",))
     for name, value, text in (
         ("revoke", "id", "end a key"),
         ("rotate", "key", "end a key and make its successor, shown once"),
     ):
         one = group.add_parser(name, parents=[shown], help=text)
-        one.add_argument("id", type=int)
+        one.add_argument("id", type=_positive)
         one.set_defaults(run=_command(f"keys.{name}", _show_value(value)), params=("id",))
 
 
@@ -126,13 +148,12 @@ class Show(Protocol):
 def _command(method: str, show: Show) -> Callable[[Settings, argparse.Namespace], int]:
     def run(settings: Settings, options: argparse.Namespace) -> int:
         # The store and Trio are imported only by commands that need them.
-        from proxy.app import command  # noqa: PLC0415
-        from proxy.control.socket import ControlError  # noqa: PLC0415
+        from proxy.control.commands import CommandError, command  # noqa: PLC0415
 
         params = {name: getattr(options, name) for name in options.params}
         try:
             result = command(settings, method, params)
-        except ControlError as error:
+        except CommandError as error:
             print(f"headrace: {error}", file=sys.stderr)
             return 1
         if options.json:

@@ -121,8 +121,7 @@ class Exchange:
             created=int(self.receipt.started_unix),
             model=deployment.model,
         )
-        meter = Meter(plan, self.call.prompt_tokens(plan.ratio), self.receipt.held)
-        self.relay = Relay(stream.decoder, self.dialect.encoder(self.call, answer), meter, self)
+        self.relay = Relay(stream.decoder, self.dialect.encoder(self.call, answer), self._meter(plan), self)
         return self.relay
 
     def extend(self) -> int | GatewayError | None:
@@ -271,12 +270,15 @@ class Exchange:
             return None
         return relay.final_bill()
 
+    def _meter(self, plan: Plan) -> Meter:
+        return Meter(plan, self.call.forecast(plan.ratio, plan.output_cap), self.receipt.held)
+
     def _prompt_bill(self) -> Bill | None:
         """A client that left between the upstream's 200 and its first token pays for the prompt."""
         attempts = self.receipt.attempts
         if self.plan is None or not attempts or not attempts[-1].accepted or attempts[-1].trouble:
             return None
-        meter = Meter(self.plan, self.call.prompt_tokens(self.plan.ratio), self.receipt.held)
+        meter = self._meter(self.plan)
         return Bill(meter.usage(), meter.price(meter.usage()), estimated=True)
 
     def _end_hold(self, bill: Bill | None) -> None:

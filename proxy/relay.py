@@ -38,14 +38,25 @@ class Meter:
         answer_bytes, reasoning_bytes: UTF-8 bytes relayed, tool calls and refusals being answer.
         hold: nano-USD held now.
         limit: bytes the hold pays for in all; None where output is free.
-        low: bytes at which the hold should be extended.
+        low: bytes beyond which the hold should be extended: three quarters of them, but never before the
+            answer is longer than the hold was made for.
     """
 
-    __slots__ = ("_plan", "_prompt", "answer_bytes", "hold", "limit", "low", "reasoning_bytes")
+    __slots__ = (
+        "_expected",
+        "_plan",
+        "_prompt",
+        "answer_bytes",
+        "hold",
+        "limit",
+        "low",
+        "reasoning_bytes",
+    )
 
-    def __init__(self, plan: Plan, prompt_tokens: int, hold: int) -> None:
+    def __init__(self, plan: Plan, forecast: Usage, hold: int) -> None:
         self._plan = plan
-        self._prompt = prompt_tokens
+        self._prompt = forecast.prompt_tokens
+        self._expected = forecast.completion_tokens * plan.ratio // 1000
         self.answer_bytes = 0
         self.reasoning_bytes = 0
         self.hold = hold
@@ -57,7 +68,7 @@ class Meter:
         """Take note of the hold's new size, in nano-USD."""
         self.hold = hold
         self.limit = self._payable_bytes(hold)
-        self.low = None if self.limit is None else self.limit * 3 // 4
+        self.low = None if self.limit is None else min(self.limit, max(self.limit * 3 // 4, self._expected))
 
     @property
     def relayed_bytes(self) -> int:
@@ -194,9 +205,9 @@ class Relay:
             return out
         if self.error is not None:
             return out + self._cut(self.error)
-        if self._decoder.failure is not None:
+        if self._decoder.failure is not None and not self._decoder.complete:
             return out + self.fail(outward([self._decoder.failure]))
-        if self._decoder.done:
+        if self._decoder.done or self._decoder.failure is not None:
             return out + self._end()
         return out
 
@@ -243,8 +254,10 @@ class Relay:
 
     def _cut(self, error: GatewayError) -> bytes:
         self.done = True
-        self.bill = self.final_bill()
-        return self._encoder.truncate(self.bill, error)
+        bill = self.final_bill()
+        out = self._encoder.truncate(bill, error)
+        self.bill = bill
+        return out
 
     def _end(self) -> bytes:
         if self._decoder.complete:
@@ -252,6 +265,9 @@ class Relay:
         return self.fail(outward([UpstreamError("truncated")]))
 
     def _finish(self) -> bytes:
+        bill = self.final_bill()
+        out = self._encoder.finish(bill)
+        # Only now: an answer that cannot be written is not one to charge for.
         self.done = True
-        self.bill = self.final_bill()
-        return self._encoder.finish(self.bill)
+        self.bill = bill
+        return out

@@ -55,7 +55,7 @@ PROMPT = 10
 
 
 def meter(hold: int = 1_000) -> Meter:
-    return Meter(PENNY, PROMPT, hold)
+    return Meter(PENNY, Usage(input=PROMPT), hold)
 
 
 class ScriptedDecoder:
@@ -190,7 +190,7 @@ class TestPayableBytes:
         self, plan: Plan, prompt: int, extra: int, share: float
     ) -> None:
         hold = cost(Usage(input=prompt), plan.price, plan.markup) + extra
-        metered = Meter(plan, prompt, hold)
+        metered = Meter(plan, Usage(input=prompt), hold)
         if metered.limit is None:
             return
         metered.reasoning_bytes = int(metered.limit * share)
@@ -201,7 +201,7 @@ class TestPayableBytes:
     @given(PLANS, st.integers(0, 10_000), st.integers(0, 10**12))
     def test_little_more_than_the_limit_may_cost_more(self, plan: Plan, prompt: int, extra: int) -> None:
         hold = cost(Usage(input=prompt), plan.price, plan.markup) + extra
-        metered = Meter(plan, prompt, hold)
+        metered = Meter(plan, Usage(input=prompt), hold)
         if metered.limit is None:
             return
         rates = plan.price.rates_for(prompt)
@@ -222,7 +222,7 @@ class TestPayableBytes:
         ],
     )
     def test_free_output_has_no_limit(self, price: Price, markup: Fraction) -> None:
-        assert Meter(plan(price, markup), PROMPT, 0).limit is None
+        assert Meter(plan(price, markup), Usage(input=PROMPT), 0).limit is None
 
     @pytest.mark.parametrize(("hold", "limit"), [(0, 0), (10, 0), (11, 0), (12, 4), (13, 8), (110, 396)])
     def test_by_hand(self, hold: int, limit: int) -> None:
@@ -543,7 +543,7 @@ def test_nothing_beyond_the_hold_is_ever_written(
     dialect = OpenAIDialect("aggregator")
     call = dialect.parse(b'{"messages": [{"role": "user", "content": "Hi"}], "stream": true}')
     encoder = dialect.encoder(call, Answer("gen_1", "openai", 1000, 0, "m"))
-    relay = Relay(OpenAIDecoder(), encoder, Meter(PENNY, PROMPT, hold), purse)
+    relay = Relay(OpenAIDecoder(), encoder, Meter(PENNY, Usage(input=PROMPT), hold), purse)
     out = b""
     for start in range(0, len(upstream), size):
         out += relay.feed(upstream[start : start + size])
@@ -578,4 +578,4 @@ def test_nothing_beyond_the_hold_is_ever_written(
 def test_a_hold_smaller_than_the_prompt_pays_for_no_output(hold: int, rate: int) -> None:
     assume(hold <= 50 * rate)
     dear = plan(Price(Rates(input=rate * 1_000_000, output=1_000_000)))
-    assert Meter(dear, 50, hold).limit == 0
+    assert Meter(dear, Usage(input=50), hold).limit == 0

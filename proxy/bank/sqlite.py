@@ -221,8 +221,14 @@ async def _loop() -> AsyncIterator[trio_asyncio.TrioEventLoop]:
     if running is not None:
         yield running
         return
+    failure = None
     async with trio_asyncio.open_loop() as loop:
-        yield loop
+        try:
+            yield loop
+        except Exception as error:  # noqa: BLE001 - raised again below, past the loop's nursery and its group
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 @asynccontextmanager

@@ -39,7 +39,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `verify` found. `drift_nanousd` sums how far balances are from what the rows add up to."""
+    """What `verify` found. `drift_nanousd` is how far balances are from what the rows add up to."""
 
     open_holds: int
     drift_nanousd: int
@@ -161,7 +161,7 @@ class _Audit:
         # Written off is what WRITEOFF owes: a negative sum.
         spent = self._journal.pop(REVENUE, 0) + self._journal.pop(WRITEOFF, 0)
         if funded != self._posted + spent:
-            self._drift += abs(funded - self._posted - spent)
+            self._drift = max(self._drift, abs(funded - self._posted - spent))
             self._fault("I5", f"{funded} was funded, {self._posted} is posted and {spent} was spent")
         for account, amount in self._journal.items():
             self._fault("I2", f"postings of {amount} to account {account}, which is none")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
 import trio
 
+from proxy.bank.book import Statement
 from proxy.bank.desk import Desk
 from proxy.bank.ops import Grant, Granted
 from proxy.bank.sqlite import SqliteStore
@@ -21,7 +22,7 @@ from proxy.bank.store import ConflictError
 from proxy.bank.verify import Report, verify
 from proxy.settings import Settings
 from proxy.words.ids import KEY_PREFIXES, KeyKind, key_digest, new_key
-from proxy.words.money import credits_text, parse_credits
+from proxy.words.money import MAX_NANO, credits_text, parse_credits
 from proxy.words.principal import Limits, Principal
 
 from .passwords import hash_password, new_password
@@ -31,6 +32,21 @@ PROJECT_RPM: Final = 10
 PROJECT_TOKENS_PER_DAY: Final = 10_000
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,190}")
 _NAME: Final = 64
+_MOST: Final = 2**31
+_NEW_ACCOUNT: Final = "INSERT INTO account DEFAULT VALUES"
+_NEW_KEY: Final = (
+    "INSERT INTO api_key (digest, kind, prefix, last4, created_at, account, project, name, rpm)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
+)
+_LIMITS: Final = (
+    "account, project, name, rpm, tokens_per_day, concurrency, max_request, max_output, models, expires_at"
+)
+_SUCCESSOR: Final = (
+    f"INSERT INTO api_key (digest, kind, prefix, last4, created_at, {_LIMITS})"  # noqa: S608 - ours
+    f" SELECT ?, ?, ?, ?, ?, {_LIMITS} FROM api_key WHERE id = ? AND revoked_at IS NULL RETURNING id"
+)
+_END_KEY: Final = "UPDATE api_key SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL RETURNING id"
+_END_PROJECT_KEY: Final = "UPDATE api_key SET revoked_at = ? WHERE project = ? AND revoked_at IS NULL"
 
 
 class Office:
@@ -77,17 +93,20 @@ class Office:
 
     async def create_account(self, email: str, credits: str = "0", admin: bool = False) -> dict[str, Any]:  # noqa: A002, FBT001, FBT002 - the parameters' names are the command's
         """Make an account with starting credits; an administrator also gets a password, shown once."""
-        if not _EMAIL.fullmatch(email):
+        if not _EMAIL.fullmatch(email) or not email.isprintable():
             raise ControlError(f"not an e-mail address: {email[:64]!r}")
         amount = self._amount(credits) + self._settings.money.signup_credits
+        if not 0 <= amount <= MAX_NANO:
+            raise ControlError("starting credits must not be below zero, nor beyond what the ledger can keep")
         password = new_password() if admin else None
         hashed = None if password is None else await trio.to_thread.run_sync(hash_password, password)
-        account = await self._store.create_account()
         insert = (
-            "INSERT INTO profile (account, email, admin, created_at, password_hash) VALUES (?, ?, ?, ?, ?)"
+            "INSERT INTO profile (account, email, admin, created_at, password_hash)"
+            " VALUES (last_insert_rowid(), ?, ?, ?, ?) RETURNING account"
         )
+        row = (email, int(admin), self._now(), hashed)
         try:
-            await self._store.write([(insert, (account, email, int(admin), self._now(), hashed))])
+            *_, ((account,),) = await self._store.write([(_NEW_ACCOUNT, ()), (insert, row)])
         except ConflictError:
             raise ControlError(f"there is an account {email} already") from None
         if amount:
@@ -128,14 +147,18 @@ class Office:
         account = await self._account(email)
         if kind not in KEY_PREFIXES:
             raise ControlError(f"no such kind of key: {kind}")
-        if len(name) > _NAME or (rpm is not None and rpm < 1):
-            raise ControlError(f"a name has at most {_NAME} characters, a limit is at least 1")
+        if len(name) > _NAME or not name.isprintable():
+            raise ControlError(f"a name has at most {_NAME} characters, all of them printable")
+        if rpm is not None and not 1 <= rpm <= _MOST:
+            raise ControlError(f"a limit is from 1 to {_MOST}")
         if (kind == "project") != (project is not None):
             raise ControlError("a project key, and no other, belongs to a project (--project)")
         project_id = None if project is None else await self._project(account, project)
-        if project_id is not None:
-            await self._revoke("project = ?", project_id)
-        return await self._issue(account, kind, name, rpm, project_id)
+        ending = (_END_PROJECT_KEY, (self._now(), project_id))
+        before = () if project is None else (ending,)
+        issued = await self._issue(kind, _NEW_KEY, (account, project_id, name, rpm), before=before)
+        assert issued is not None  # noqa: S101 - VALUES gives a row
+        return issued
 
     async def list_keys(self, email: str) -> dict[str, Any]:
         """List an account's keys, none of them in full."""
@@ -154,15 +177,20 @@ class Office:
 
     async def revoke_key(self, id: int) -> dict[str, Any]:  # noqa: A002 - see create_account
         """End a key."""
-        await self._live_key(id)
-        await self._revoke("id = ?", id)
+        (ended,) = await self._store.write([(_END_KEY, (self._now(), id))])
+        if not ended:
+            raise ControlError(f"there is no active key {id}")
+        self._changed()
         return {"id": id, "revoked": True}
 
     async def rotate_key(self, id: int) -> dict[str, Any]:  # noqa: A002 - see create_account
         """End a key and make its successor with the same limits."""
-        account, kind, name, rpm, project = await self._live_key(id)
-        await self._revoke("id = ?", id)
-        return await self._issue(account, kind, name, rpm, project)
+        rows = await self._store.read("SELECT kind FROM api_key WHERE id = ?", (id,))
+        ending = (_END_KEY, (self._now(), id))
+        issued = await self._issue(rows[0][0], _SUCCESSOR, (id,), after=(ending,)) if rows else None
+        if issued is None:
+            raise ControlError(f"there is no active key {id}")
+        return issued
 
     async def verify(self) -> dict[str, Any]:
         """Check the ledger's invariants."""
@@ -185,41 +213,28 @@ class Office:
         return Principal(account, key_id, kind, project, _merged(Limits(*limits), plan), expires_at=expires)
 
     async def _issue(
-        self, account: int, kind: KeyKind, name: str, rpm: int | None, project: int | None
-    ) -> dict[str, Any]:
+        self,
+        kind: KeyKind,
+        insert: str,
+        rest: tuple[Any, ...],
+        *,
+        before: Sequence[Statement] = (),
+        after: Sequence[Statement] = (),
+    ) -> dict[str, Any] | None:
+        """Make a key, ending others in the same transaction; None where `insert` found nothing to copy."""
         key = new_key(kind)
-        digest = key_digest(self._pepper, key)
-        insert = (
-            "INSERT INTO api_key (digest, kind, account, project, name, prefix, last4, rpm, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        )
-        row = (digest, kind, account, project, name, KEY_PREFIXES[kind], key[-4:], rpm, self._now())
-        await self._store.write([(insert, row)])
+        row = (key_digest(self._pepper, key), kind, KEY_PREFIXES[kind], key[-4:], self._now(), *rest)
+        rows = (await self._store.write([*before, (insert, row), *after]))[len(before)]
         self._changed()
-        ((key_id,),) = await self._store.read("SELECT id FROM api_key WHERE digest = ?", (digest,))
-        return {"id": key_id, "kind": kind, "key": key}
-
-    async def _revoke(self, where: str, value: int) -> None:
-        # `where` is one of the two literals above; the value is bound.
-        statement = f"UPDATE api_key SET revoked_at = ? WHERE revoked_at IS NULL AND {where}"  # noqa: S608
-        await self._store.write([(statement, (self._now(), value))])
-        self._changed()
+        return {"id": rows[0][0], "kind": kind, "key": key} if rows else None
 
     def _changed(self) -> None:
         for changed in self._watchers:
             changed()
 
-    async def _live_key(self, key_id: int) -> tuple[int, KeyKind, str, int | None, int | None]:
-        rows = await self._store.read(
-            "SELECT account, kind, name, rpm, project FROM api_key WHERE id = ? AND revoked_at IS NULL",
-            (key_id,),
-        )
-        if not rows:
-            raise ControlError(f"there is no active key {key_id}")
-        account, kind, name, rpm, project = rows[0]
-        return account, kind, name, rpm, project
-
     async def _project(self, account: int, name: str) -> int:
+        if not 1 <= len(name) <= _NAME or not name.isprintable():
+            raise ControlError(f"a project's name has 1 to {_NAME} characters, all of them printable")
         find = "SELECT id FROM project WHERE account = ? AND name = ?"
         rows = await self._store.read(find, (account, name))
         if not rows:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from quart import Response, request
+from quart import Response, g, request
 from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from proxy.words.ids import request_id
+
+_REFUSALS: Final = {
+    404: ("not_found", "There is no such route."),
+    405: ("method_not_allowed", "This method is not allowed here."),
+    500: ("internal_error", "The gateway failed."),
+}
 
 
 def make_pages(readiness: Callable[[], dict[str, bool]]) -> QuartTrio:
     """Make the application; `readiness` tells of each part whether it can work."""
-    app = QuartTrio("headrace")
+    app = _labelled(QuartTrio("headrace"))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -25,26 +32,39 @@ def make_pages(readiness: Callable[[], dict[str, bool]]) -> QuartTrio:
         ready = all(parts.values())
         return {"status": "ready" if ready else "not ready", **parts}, 200 if ready else 503
 
-    @app.after_request
-    async def label(response: Response) -> Response:
-
-        response.headers["x-request-id"] = request_id(request.headers.get("x-request-id"))
-        return response
-
-    @app.errorhandler(404)
-    async def not_found(_: Exception) -> tuple[dict[str, Any], int]:
-        return {"error": {"code": "not_found", "message": "There is no such route."}}, 404
-
     return app
 
 
 def make_scrape(render: Callable[[], tuple[bytes, str]]) -> QuartTrio:
     """Make the application of the metrics port; `render` gives a body and its content type."""
-    app = QuartTrio("headrace.metrics")
+    app = _labelled(QuartTrio("headrace.metrics"))
 
     @app.get("/metrics")
     async def metrics() -> Response:
         body, content_type = render()
         return Response(body, content_type=content_type)
+
+    return app
+
+
+def _labelled(app: QuartTrio) -> QuartTrio:
+    """Give every answer its request id, and every refusal our shape."""
+
+    @app.before_request
+    async def name() -> None:
+        g.request_id = request_id(request.headers.get("x-request-id"))
+
+    @app.after_request
+    async def label(response: Response) -> Response:
+        response.headers["x-request-id"] = g.request_id
+        return response
+
+    @app.errorhandler(HTTPException)
+    async def refuse(error: HTTPException) -> tuple[dict[str, Any], int, dict[str, str]]:
+        status = error.code or 500
+        code, message = _REFUSALS.get(status, ("invalid_request", error.name))
+        allowed = error.valid_methods if isinstance(error, MethodNotAllowed) else None
+        headers = {"allow": ", ".join(sorted(allowed))} if allowed else {}
+        return {"error": {"code": code, "message": message, "request_id": g.request_id}}, status, headers
 
     return app

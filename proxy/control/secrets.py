@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,16 +23,27 @@ def read_or_make(directory: Path, name: str) -> bytes:
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / name
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return _read(path)
-    value = secrets.token_bytes(_BYTES)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(value)
+    if not path.exists():
+        _make(path)
+    return _read(path)
+
+
+def _make(path: Path) -> None:
+    """Make it whole under another name first: a crash must not leave half a secret behind."""
+    unfinished = path.with_name(f".{path.name}.new")
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(secrets.token_bytes(_BYTES))
         file.flush()
         os.fsync(file.fileno())
-    return value
+    # A link, unlike a renaming, never takes the place of a secret that has come meanwhile.
+    with suppress(FileExistsError):
+        os.link(unfinished, path)
+    unfinished.unlink(missing_ok=True)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def _read(path: Path) -> bytes:

@@ -6,6 +6,7 @@ significant first, and that much JSON: `{"method", "params"}`, answered by `{"re
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import struct
@@ -23,6 +24,7 @@ MAX_MESSAGE: Final = 16 * 1024 * 1024
 _LENGTH: Final = struct.Struct(">I")
 _BACKLOG: Final = 16
 _ANSWER_SECONDS: Final = 300.0
+_log = logging.getLogger("headrace.control")
 
 
 class ControlError(Exception):
@@ -43,7 +45,8 @@ async def serve_control(
 def _listening(path: Path) -> Iterator[trio.SocketListener]:
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-        listening.bind(os.fspath(path))
+        with _short(path) as name:
+            listening.bind(name)
         path.chmod(0o600)
         listening.listen(_BACKLOG)
         try:
@@ -52,11 +55,22 @@ def _listening(path: Path) -> Iterator[trio.SocketListener]:
             path.unlink(missing_ok=True)
 
 
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """Give a name that fits the 107 bytes of a Unix socket's, however deep its directory is."""
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
+
+
 async def _converse(stream: trio.SocketStream, handler: Handler) -> None:
     """Answer one client's commands in order. A client that misbehaves loses its connection, nothing else."""
     try:
         while (message := await _receive(stream)) is not None:
-            await stream.send_all(_packed(await _answer(message, handler)))
+            with trio.move_on_after(_ANSWER_SECONDS, shield=True):
+                await stream.send_all(_packed(await answer(message, handler)))
     except (trio.BrokenResourceError, ValueError):
         pass
     finally:
@@ -64,13 +78,30 @@ async def _converse(stream: trio.SocketStream, handler: Handler) -> None:
             await stream.aclose()
 
 
-async def _answer(message: Any, handler: Handler) -> dict[str, Any]:
+async def answer(message: Any, handler: Handler) -> dict[str, Any]:
+    """Run the command of a message and return what to answer."""
+    if not isinstance(message, dict) or not isinstance(message.get("method"), str):
+        return {"error": "malformed command"}
+    params = message.get("params")
     try:
-        return {"result": await handler(message["method"], message["params"])}
+        return {"result": await handler(message["method"], params if isinstance(params, dict) else {})}
     except ControlError as error:
         return {"error": str(error)}
-    except (KeyError, TypeError) as error:
-        return {"error": f"malformed command: {error}"}
+    except Exception as error:  # noqa: BLE001 - a command must not take the gateway down
+        _log.exception("the command %s failed inside", message["method"])
+        return {"error": f"the command failed inside: {type(error).__name__}"}
+
+
+def result_of(answered: dict[str, Any]) -> dict[str, Any]:
+    """Return the result in an answer.
+
+    Raises:
+        ControlError: the command was refused.
+    """
+    if "error" in answered:
+        raise ControlError(answered["error"])
+    result: dict[str, Any] = answered["result"]
+    return result
 
 
 async def _receive(stream: trio.SocketStream) -> Any:
@@ -99,22 +130,23 @@ def _packed(message: dict[str, Any]) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-def ask(path: Path, method: str, params: dict[str, Any]) -> Any:
+def ask(path: Path, method: str, params: dict[str, Any]) -> dict[str, Any]:
     """Send one command to a running gateway and return its result. Synchronous, for the command line.
 
     Raises:
-        ConnectionError, FileNotFoundError: no gateway answers there.
-        ControlError: the command was refused.
+        ConnectionRefusedError, FileNotFoundError: no gateway answers there; nothing was sent.
+        ControlError: the command was refused, or the gateway died of it.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(_ANSWER_SECONDS)
-        client.connect(os.fspath(path))
-        client.sendall(_packed({"method": method, "params": params}))
-        with client.makefile("rb") as answers:
-            head = answers.read(_LENGTH.size)
-            if len(head) < _LENGTH.size:
-                raise ConnectionResetError("the gateway closed the control socket")
-            answer = orjson.loads(answers.read(_LENGTH.unpack(head)[0]))
-    if "error" in answer:
-        raise ControlError(answer["error"])
-    return answer["result"]
+        with _short(path) as name:
+            client.connect(name)
+        try:
+            client.sendall(_packed({"method": method, "params": params}))
+            with client.makefile("rb") as answers:
+                (length,) = _LENGTH.unpack(answers.read(_LENGTH.size))
+                return result_of(orjson.loads(answers.read(length)))
+        except (OSError, struct.error, ValueError) as error:
+            raise ControlError(
+                "the gateway stopped before it answered; see whether the command was done before repeating it"
+            ) from error

@@ -55,7 +55,7 @@ class Encoder(Protocol):
         ...
 
     def truncate(self, bill: Bill, error: GatewayError) -> bytes:
-        """End an answer whose hold could not grow: what there is, said to be cut."""
+        """End an answer whose hold could not grow: what there is, said to be cut, else raise `error`."""
         ...
 
     def fail(self, error: GatewayError) -> bytes:

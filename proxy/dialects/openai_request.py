@@ -46,6 +46,10 @@ _KNOWN: Final = frozenset(
 )
 
 
+_WEIGHED: Final = frozenset({"role", "content"})
+"""Members of a message that are weighed by themselves, or not at all; of the others the JSON is."""
+
+
 def read_chat(body: dict[str, Any]) -> ChatRequest:
     """Read a checked request. Raises GatewayError naming the first field at fault."""
     messages, weight = _messages(body)
@@ -53,7 +57,9 @@ def read_chat(body: dict[str, Any]) -> ChatRequest:
     stream = boolean(body, "stream") or False
     effort = string(body, "reasoning_effort", 32)
     _check_logit_bias(body)
-    weight.text += sum(len(orjson.dumps(body[name])) for name in _SCHEMAS if body.get(name))
+    extra = {name: value for name, value in body.items() if name not in _KNOWN}
+    # What we have no word for is sent on, so it is taken to be prompt, as schemas are.
+    weight.text += sum(len(orjson.dumps(body[name])) for name in {*_SCHEMAS, *extra} if body.get(name))
     return ChatRequest(
         model=_model(body),
         messages=messages,
@@ -71,7 +77,7 @@ def read_chat(body: dict[str, Any]) -> ChatRequest:
         response_format=_response_format(body),
         reasoning_effort=effort,
         user=string(body, "user", 512),
-        extra={name: value for name, value in body.items() if name not in _KNOWN},
+        extra=extra,
     )
 
 
@@ -197,13 +203,15 @@ def _message(item: Any, where: str, weight: _Weight) -> Message:
     role = item.get("role")
     if not isinstance(role, str) or role not in _ROLES:
         refuse(f"{where}.role", f"must be one of {', '.join(sorted(_ROLES))}")
-    uses = _tool_uses(item, where, weight)
+    uses = _tool_uses(item, where)
     content = _content(item.get("content"), f"{where}.content", weight)
     if not content and role != "assistant":
         refuse(f"{where}.content", "is required")
     call_id = _string(item, "tool_call_id", where)
     if role == "tool" and call_id is None:
         refuse(f"{where}.tool_call_id", "is required")
+    if len(item) > len(_WEIGHED):
+        weight.text += sum(len(orjson.dumps(item[name])) for name in item.keys() - _WEIGHED if item[name])
     return Message(role, content, _string(item, "name", where), uses, call_id)  # type: ignore[arg-type]
 
 
@@ -214,27 +222,25 @@ def _string(item: Body, name: str, where: str) -> str | None:
     return value
 
 
-def _tool_uses(item: Body, where: str, weight: _Weight) -> tuple[ToolUse, ...]:
+def _tool_uses(item: Body, where: str) -> tuple[ToolUse, ...]:
     calls = item.get("tool_calls")
     if calls is None:
         return ()
     if not isinstance(calls, list):
         refuse(f"{where}.tool_calls", "must be an array")
-    return tuple([_tool_use(call, f"{where}.tool_calls[{i}]", weight) for i, call in enumerate(calls)])
+    return tuple([_tool_use(call, f"{where}.tool_calls[{i}]") for i, call in enumerate(calls)])
 
 
-def _tool_use(call: Any, where: str, weight: _Weight) -> ToolUse:
+def _tool_use(call: Any, where: str) -> ToolUse:
     if not isinstance(call, dict) or not isinstance(call.get("id"), str):
         refuse(where, "must be an object with an 'id'")
     function = call.get("function")
     if not isinstance(function, dict):
-        # A vendor's own kind of call: it travels in `origin`; its weight is its JSON.
-        weight.text += len(orjson.dumps(call))
+        # A vendor's own kind of call: it travels in `origin`.
         return ToolUse(call["id"], str(call.get("type", "")), "")
     name, arguments = function.get("name"), function.get("arguments", "")
     if not isinstance(name, str) or not isinstance(arguments, str):
         refuse(f"{where}.function", "must have a 'name' and 'arguments', both strings")
-    weight.text += text_size(name) + text_size(arguments)
     return ToolUse(call["id"], name, arguments)
 
 

@@ -54,7 +54,9 @@ class WholeEncoder:
         return orjson.dumps({**self._top, "object": "chat.completion", "choices": choices, "usage": usage})
 
     def truncate(self, bill: Bill, error: GatewayError) -> bytes:
-        """Write what there is, cut for `length`."""
+        """Write what there is, cut for `length`; with nothing to show, it is a failure."""
+        if not self._choices:
+            raise error
         for choice in self._choices.values():
             choice.finish_reason = choice.finish_reason or "length"
         return self.finish(bill)

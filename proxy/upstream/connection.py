@@ -196,9 +196,8 @@ class Connection:
         self._note(fields)
         if self.bodiless or status in {204, 304}:
             self.bodiless = self.complete = True
-            self._parser = httptools.HttpResponseParser(
-                self
-            )  # the old one may await the body HEAD asked about
+            # The parser does not know of HEAD, and may be waiting for the body that was described.
+            self._parser = httptools.HttpResponseParser(self)
 
     def on_body(self, data: bytes) -> None:
         """Keep a piece of the body."""

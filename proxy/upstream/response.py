@@ -59,9 +59,20 @@ class ResponseStream:
     Attributes:
         status: of the response, 200 to 999.
         headers: its fields; those that described a coding undone here are gone.
+        raw_headers: the same as they came, in order, names in lower case.
     """
 
-    __slots__ = ("_closed", "_connection", "_decoder", "_held", "_pool", "_streak", "headers", "status")
+    __slots__ = (
+        "_closed",
+        "_connection",
+        "_decoder",
+        "_held",
+        "_pool",
+        "_streak",
+        "headers",
+        "raw_headers",
+        "status",
+    )
 
     def __init__(self, connection: Connection, pool: Pool) -> None:
         """Take over a connection whose head is done, and with it the duty to make it leave the pool.
@@ -70,8 +81,9 @@ class ResponseStream:
             httpx.DecodingError: the body has a coding we did not ask for and do not know.
         """
         self.status = connection.status
+        self._decoder = _decoder(connection)
+        self.raw_headers = connection.headers
         self.headers: Mapping[str, str] = Fields(connection.headers)
-        self._decoder = None if connection.coding is None or connection.bodiless else _decoder(connection)
         self._held = connection.take_body()
         self._pool = pool
         self._streak = 0
@@ -79,13 +91,6 @@ class ResponseStream:
         self._connection: Connection | None = connection
         if connection.complete:
             self._release()
-
-    @property
-    def raw_headers(self) -> list[tuple[bytes, bytes]]:
-        """The fields as they came, names in lower case."""
-        fields = self.headers
-        assert isinstance(fields, Fields)  # noqa: S101 - the attribute is declared wider for its readers
-        return fields.raw
 
     async def read(self) -> bytes:
         """Return the next bytes of the body, all that one read of the socket gave; b"" at the clean end.
@@ -181,6 +186,8 @@ class ResponseStream:
 
 def _decoder(connection: Connection) -> Inflater | None:
     """Return what undoes the body's coding, having dropped the fields that describe it as it came."""
+    if connection.coding is None or connection.bodiless:
+        return None
     decoder = decoder_for(connection.coding)
     if decoder is not None:
         connection.headers[:] = [field for field in connection.headers if field[0] not in _NO_LONGER_TRUE]

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+import trio
 
 from proxy.bank.desk import Desk
 from proxy.bank.memory import MemoryStore
 from proxy.bank.sqlite import SqliteStore, open_sqlite
+from proxy.bank.store import Store
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "headrace.db"
 
 
 @pytest.fixture
-async def sqlite(path) -> AsyncIterator[SqliteStore]:
+async def sqlite(path: Path) -> AsyncIterator[SqliteStore]:
     # NORMAL: a test's power stays on.
     async with open_sqlite(path, synchronous="NORMAL") as store:
         yield store
@@ -29,7 +32,7 @@ async def memory() -> MemoryStore:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-async def store(request, path):
+async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Store]:
     if request.param == "memory":
         yield MemoryStore()
         return
@@ -38,7 +41,7 @@ async def store(request, path):
 
 
 @pytest.fixture
-async def desk(store, nursery) -> Desk:
+async def desk(store: Store, nursery: trio.Nursery) -> Desk:
     opened = Desk(store)
     await nursery.start(opened.run)
     return opened

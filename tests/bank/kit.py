@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Literal
+from typing import Any, Literal
 
 import trio
 
@@ -22,20 +22,22 @@ NOON = 1_700_049_600_000
 Fault = Literal["before", "after", "lookup", "works"]
 
 
-def admit(hold: str, amount: int = 100, *, account: int = 1, key: int = 7, op: str = "", **more) -> Admit:
-    fields = {"tokens": 10, "at": NOON, "limits": Limits(), **more}
+def admit(
+    hold: str, amount: Any = 100, *, account: int = 1, key: int = 7, op: str = "", **more: Any
+) -> Admit:
+    fields: dict[str, Any] = {"tokens": 10, "at": NOON, "limits": Limits(), **more}
     return Admit(op or f"{hold}:admit", hold, account, key, amount, **fields)
 
 
-def settle(hold: str, cost: int, *, tokens: int = 10, at: int = NOON, op: str = "", **more) -> Settle:
+def settle(hold: str, cost: Any, *, tokens: int = 10, at: int = NOON, op: str = "", **more: Any) -> Settle:
     return Settle(op or f"{hold}:end", hold, cost, tokens, at, **more)
 
 
-def void(hold: str, *, at: int = NOON, op: str = "", **more) -> Void:
+def void(hold: Any, *, at: int = NOON, op: str = "", **more: Any) -> Void:
     return Void(op or f"{hold}:end", hold, at, **more)
 
 
-def grant(amount: int, *, account: int = 1, op: str = "grant", **more) -> Grant:
+def grant(amount: int, *, account: int = 1, op: str = "grant", **more: Any) -> Grant:
     return Grant(op, account, amount, NOON, **more)
 
 
@@ -73,6 +75,11 @@ def bank(credits_: int = 1000) -> MemoryStore:
     if credits_:
         store.decide([grant(credits_)])
     return store
+
+
+def decide(store: MemoryStore, ops: Sequence[Op], records: Sequence[Record | None] = ()) -> list[Any]:
+    """Decide a batch; the results are Any, for tests that know which they expect."""
+    return [*store.decide(ops, records)]
 
 
 class FaultyStore:

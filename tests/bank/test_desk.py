@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from proxy.bank.desk import GRACE, LIMIT, PATIENCE, Desk
+from proxy.bank.desk import GRACE, LIMIT, PATIENCE, Desk, Ticket
 from proxy.bank.memory import MemoryStore
 from proxy.bank.ops import (
     Admitted,
@@ -16,35 +17,41 @@ from proxy.bank.ops import (
     Extend,
     Granted,
     Missed,
+    Op,
     OutcomeUnknownError,
+    Result,
     Settled,
     Voided,
 )
+from proxy.bank.record import Record
+from proxy.bank.store import Store
 from proxy.bank.verify import verify
 
-from .kit import NOON, FaultyStore, admit, bank, grant, record, settle, void
+from .kit import NOON, Fault, FaultyStore, admit, bank, grant, record, settle, void
 
 
 class SlowStore(FaultyStore):
     """A store whose batches take a second, or whose first one never ends."""
 
-    def __init__(self, store, *, seconds=1.0):
+    def __init__(self, store: Store, *, seconds: float = 1.0) -> None:
         super().__init__(store)
         self.seconds = seconds
 
-    async def transact(self, ops, records):
+    async def transact(self, ops: Sequence[Op], records: Sequence[Record | None]) -> list[Result]:
         await trio.sleep(self.seconds)
         return await super().transact(ops, records)
 
 
-async def outcome(ticket):
+async def outcome(ticket: Ticket) -> Result | type[Exception]:
     try:
         return await ticket.wait()
     except (BankUnavailableError, OutcomeUnknownError) as error:
         return type(error)
 
 
-async def test_while_a_group_commits_the_next_one_grows(nursery, autojump_clock):
+async def test_while_a_group_commits_the_next_one_grows(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     store = SlowStore(bank())
     desk = Desk(store)
     await nursery.start(desk.run)
@@ -57,7 +64,7 @@ async def test_while_a_group_commits_the_next_one_grows(nursery, autojump_clock)
     assert desk.statistics()[:6] == (0, 0, False, 2, 4, 3)
 
 
-async def test_groups_are_bounded(nursery):
+async def test_groups_are_bounded(nursery: trio.Nursery) -> None:
     store = FaultyStore(bank(LIMIT * 200))
     desk = Desk(store)
     tickets = [desk.submit(admit(str(n))) for n in range(LIMIT + 5)]
@@ -66,7 +73,9 @@ async def test_groups_are_bounded(nursery):
     assert [len(batch) for batch in store.batches] == [LIMIT, 5]
 
 
-async def test_submit_never_waits_and_a_malformed_operation_is_its_makers_error(nursery):
+async def test_submit_never_waits_and_a_malformed_operation_is_its_makers_error(
+    nursery: trio.Nursery,
+) -> None:
     desk = Desk(bank())
     ticket = desk.submit(admit("a"))
     with pytest.raises(ValueError):
@@ -77,7 +86,9 @@ async def test_submit_never_waits_and_a_malformed_operation_is_its_makers_error(
     assert await ticket.wait() == await ticket.wait() == ticket.result == Admitted(900)
 
 
-async def test_cancelling_a_waiter_leaves_the_operation_as_it_is(nursery, autojump_clock):
+async def test_cancelling_a_waiter_leaves_the_operation_as_it_is(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     store = bank()
     desk = Desk(SlowStore(store))
     await nursery.start(desk.run)
@@ -90,12 +101,14 @@ async def test_cancelling_a_waiter_leaves_the_operation_as_it_is(nursery, autoju
 
 
 @pytest.mark.fault("F93")
-async def test_a_failed_batch_is_refused_but_for_its_ends(nursery, autojump_clock):
+async def test_a_failed_batch_is_refused_but_for_its_ends(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     store = FaultyStore(bank(), "works", "before")
     desk = Desk(store)
     await nursery.start(desk.run)
     await desk.call(admit("a"))
-    ops = [admit("b"), settle("a", 40), Extend("x", "a", 1, NOON), grant(5, op="g"), void("b")]
+    ops: list[Op] = [admit("b"), settle("a", 40), Extend("x", "a", 1, NOON), grant(5, op="g"), void("b")]
     tickets = [desk.submit(op) for op in ops]
     assert [await outcome(ticket) for ticket in tickets] == [
         BankUnavailableError,
@@ -110,7 +123,9 @@ async def test_a_failed_batch_is_refused_but_for_its_ends(nursery, autojump_cloc
 
 
 @pytest.mark.fault("F89")
-async def test_a_batch_that_was_committed_after_all_is_answered(nursery, autojump_clock):
+async def test_a_batch_that_was_committed_after_all_is_answered(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     store = FaultyStore(bank(), "after", "lookup", "lookup")
     desk = Desk(store)
     await nursery.start(desk.run)
@@ -124,8 +139,12 @@ async def test_a_batch_that_was_committed_after_all_is_answered(nursery, autojum
 
 
 @pytest.mark.fault("F93")
-async def test_attempts_back_off_and_ends_are_never_dropped(nursery, autojump_clock):
-    store = FaultyStore(bank(), "works", *["before", "works"] * 8)
+async def test_attempts_back_off_and_ends_are_never_dropped(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    failing: list[Fault] = ["before", "works"]
+    memory = bank()
+    store = FaultyStore(memory, "works", *failing * 8)
     desk = Desk(store)
     await nursery.start(desk.run)
     await desk.call(admit("a"))
@@ -143,10 +162,12 @@ async def test_attempts_back_off_and_ends_are_never_dropped(nursery, autojump_cl
     gaps = [round(after - before, 2) for before, after in pairwise(times)]
     assert gaps == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
     assert await desk.call(admit("c")) == Admitted(860)
-    assert store.store.records == {"a": record("a")}
+    assert memory.records == {"a": record("a")}
 
 
-async def test_what_no_batch_has_tried_is_refused_at_once(nursery, autojump_clock):
+async def test_what_no_batch_has_tried_is_refused_at_once(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     store = SlowStore(bank())
     store.script = ["before", "lookup", "lookup"]
     desk = Desk(store)
@@ -161,7 +182,9 @@ async def test_what_no_batch_has_tried_is_refused_at_once(nursery, autojump_cloc
     assert await end.wait() == Missed("unknown")
 
 
-async def test_when_nothing_is_left_to_retry_the_next_operation_is_the_trial(nursery, autojump_clock):
+async def test_when_nothing_is_left_to_retry_the_next_operation_is_the_trial(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     desk = Desk(FaultyStore(bank(), "before"))
     await nursery.start(desk.run)
     assert await outcome(desk.submit(admit("a"))) is BankUnavailableError
@@ -170,14 +193,14 @@ async def test_when_nothing_is_left_to_retry_the_next_operation_is_the_trial(nur
     assert desk.statistics().failures == 1
 
 
-async def test_a_store_that_hangs_counts_as_failed(nursery, autojump_clock):
+async def test_a_store_that_hangs_counts_as_failed(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     desk = Desk(SlowStore(bank(), seconds=PATIENCE * 2))
     await nursery.start(desk.run)
     assert await outcome(desk.submit(admit("a"))) is BankUnavailableError
     assert trio.current_time() == pytest.approx(PATIENCE + 0.05)
 
 
-async def test_a_cancelled_desk_finishes_what_is_pending(autojump_clock):
+async def test_a_cancelled_desk_finishes_what_is_pending(autojump_clock: MockClock) -> None:
     store = SlowStore(bank())
     desk = Desk(store)
     async with trio.open_nursery() as nursery:
@@ -191,8 +214,11 @@ async def test_a_cancelled_desk_finishes_what_is_pending(autojump_clock):
     assert isinstance(desk.submit(admit("b")).error, BankUnavailableError)
 
 
-async def test_a_desk_that_cannot_finish_says_what_it_knows_and_keeps_the_ends(autojump_clock):
-    store = FaultyStore(bank(), "works", "after", *["lookup"] * 100)
+async def test_a_desk_that_cannot_finish_says_what_it_knows_and_keeps_the_ends(
+    autojump_clock: MockClock,
+) -> None:
+    failing: list[Fault] = ["lookup"]
+    store = FaultyStore(bank(), "works", "after", *failing * 100)
     desk = Desk(store)
     async with trio.open_nursery() as nursery:
         await nursery.start(desk.run)
@@ -212,7 +238,7 @@ async def test_a_desk_that_cannot_finish_says_what_it_knows_and_keeps_the_ends(a
         nursery.cancel_scope.cancel()
 
 
-async def test_an_idle_desk_is_cancelled_at_once(autojump_clock):
+async def test_an_idle_desk_is_cancelled_at_once(autojump_clock: MockClock) -> None:
     desk = Desk(MemoryStore())
     async with trio.open_nursery() as nursery:
         await nursery.start(desk.run)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from proxy.bank.check import check
@@ -13,22 +15,24 @@ from proxy.bank.ops import (
     Grant,
     Granted,
     Missed,
+    Op,
     Refused,
+    Result,
     Settle,
     Settled,
     Void,
     Voided,
 )
-from proxy.bank.rows import ADJUSTMENT, CASH, PROMOTION, REVENUE, WRITEOFF, Account, Budget
+from proxy.bank.rows import ADJUSTMENT, CASH, PROMOTION, REVENUE, WRITEOFF, Account, Budget, Status
 from proxy.words.money import MAX_NANO
 from proxy.words.principal import Limits
 
-from .kit import NOON, admit, bank, grant, record, settle, void
+from .kit import NOON, admit, bank, decide, grant, record, settle, void
 
 MINUTE, DAY = 60_000, 86_400_000
 
 
-def extend(hold, amount, op="x", **more):
+def extend(hold: str, amount: int, op: str = "x", **more: Any) -> Extend:
     return Extend(op, hold, amount, NOON, **more)
 
 
@@ -96,9 +100,11 @@ LIFE = [
     ("credits_", "ops", "last", "posted", "held"), [r[1:] for r in LIFE], ids=[r[0] for r in LIFE]
 )
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "a batch each"])
-def test_life_of_a_hold(credits_, ops, last, posted, held, together):
+def test_life_of_a_hold(
+    credits_: int, ops: list[Op], last: Result, posted: int, held: int, together: bool
+) -> None:
     store = bank(credits_)
-    results = store.decide(ops) if together else [store.decide([op])[0] for op in ops]
+    results = decide(store, ops) if together else [decide(store, [op])[0] for op in ops]
     assert results[-1] == last
     assert store.accounts[1] == Account(1, posted, held)
 
@@ -107,51 +113,52 @@ def test_life_of_a_hold(credits_, ops, last, posted, held, together):
 @pytest.mark.parametrize(
     ("already", "amount", "wait"), [(0, 1001, None), (600, 500, 1), (600, 1000, 1), (600, 1001, None)]
 )
-def test_too_poor_says_whether_waiting_helps(already, amount, wait):
+def test_too_poor_says_whether_waiting_helps(already: int, amount: int, wait: int | None) -> None:
     store = bank()
-    store.decide([admit("a", already)])
-    (refused,) = store.decide([admit("b", amount)])
+    decide(store, [admit("a", already)])
+    (refused,) = decide(store, [admit("b", amount)])
     assert refused == Refused("insufficient_credits", amount, 1000 - already, already, wait)
 
 
-def test_a_repeated_operation_gets_its_first_result_whatever_happened_since():
+def test_a_repeated_operation_gets_its_first_result_whatever_happened_since() -> None:
     store = bank()
-    first = store.decide([admit("a", 400), admit("b", 900), void("x")])
-    store.decide([grant(5000, op="more"), settle("a", 1)])
+    first = decide(store, [admit("a", 400), admit("b", 900), void("x")])
+    decide(store, [grant(5000, op="more"), settle("a", 1)])
     before = store.accounts[1], len(store.postings)
-    assert store.decide([admit("a", 400), admit("b", 900), void("x")]) == first
+    assert decide(store, [admit("a", 400), admit("b", 900), void("x")]) == first
     assert (store.accounts[1], len(store.postings)) == before
 
 
 @pytest.mark.parametrize("status", ["blocked", "closed"])
-def test_an_account_that_is_not_active_spends_no_more_but_ends_what_it_has(status):
+def test_an_account_that_is_not_active_spends_no_more_but_ends_what_it_has(status: Status) -> None:
     store = bank()
-    store.decide([admit("a", 400)])
+    decide(store, [admit("a", 400)])
     store.accounts[1] = store.accounts[1]._replace(status=status)
-    refused, longer, ended = store.decide([admit("b"), extend("a", 1), settle("a", 450)])
+    refused, longer, ended = decide(store, [admit("b"), extend("a", 1), settle("a", 450)])
     assert refused == longer == Refused("permission_denied")
     assert ended == Settled(400, 0, 50, 0, 550)
-    (granted,) = store.decide([grant(5, op="2")])
+    (granted,) = decide(store, [grant(5, op="2")])
     assert isinstance(granted, Granted) == (status == "blocked")
 
 
 @pytest.mark.fault("F35")
-def test_requests_per_minute_are_exact_and_refusals_use_none():
+def test_requests_per_minute_are_exact_and_refusals_use_none() -> None:
     store, limits = bank(), Limits(rpm=3)
     at = NOON + 12_345
-    results = store.decide([admit(str(n), 1, limits=limits, at=at) for n in range(5)])
+    results = decide(store, [admit(str(n), 1, limits=limits, at=at) for n in range(5)])
     assert results[:3] == [Admitted(999 - n, 3, 2 - n, 48) for n in range(3)]
     assert (
         results[3:]
         == [Refused("rate_limit_exceeded", retry_after=48, limit=3, limit_left=0, limit_reset=48)] * 2
     )
     assert store.windows == {(7, NOON // MINUTE): 3}
-    too_dear, other_key, next_minute = store.decide(
+    too_dear, other_key, next_minute = decide(
+        store,
         [
             admit("5", 5000, limits=limits, at=NOON + MINUTE),
             admit("6", 1, limits=limits, key=8, at=at),
             admit("7", 1, limits=limits, at=NOON + MINUTE),
-        ]
+        ],
     )
     assert too_dear.why == "insufficient_credits"
     assert (other_key.limit_left, next_minute.limit_left, next_minute.limit_reset) == (2, 2, 60)
@@ -160,55 +167,55 @@ def test_requests_per_minute_are_exact_and_refusals_use_none():
 @pytest.mark.parametrize(
     ("at", "wait"), [(0, 60), (1, 60), (59_000, 1), (59_001, 1), (59_999, 1), (60_000, 60)]
 )
-def test_a_window_resets_on_the_minute(at, wait):
-    (refused,) = bank().decide([admit("a", limits=Limits(rpm=0), at=at)])
+def test_a_window_resets_on_the_minute(at: int, wait: int | None) -> None:
+    (refused,) = decide(bank(), [admit("a", limits=Limits(rpm=0), at=at)])
     assert refused.retry_after == wait
 
 
 @pytest.mark.fault("F95")
-def test_a_clock_that_is_set_back_finds_the_windows_it_left():
+def test_a_clock_that_is_set_back_finds_the_windows_it_left() -> None:
     store, limits = bank(), Limits(rpm=1)
     ats = [NOON, NOON + 60 * MINUTE, NOON, NOON + 60 * MINUTE]
-    results = store.decide([admit(str(n), 1, limits=limits, at=at) for n, at in enumerate(ats)])
+    results = decide(store, [admit(str(n), 1, limits=limits, at=at) for n, at in enumerate(ats)])
     assert [type(result) for result in results] == [Admitted, Admitted, Refused, Refused]
 
 
 @pytest.mark.fault("F36")
-def test_the_token_budget_reserves_and_is_trued_up_on_the_day_of_the_hold():
+def test_the_token_budget_reserves_and_is_trued_up_on_the_day_of_the_hold() -> None:
     store, limits = bank(), Limits(tokens_per_day=100)
     late = NOON + 12 * 3_600_000 - 1
     day = late // DAY
-    first, second, third = store.decide(
-        [admit(n, 1, tokens=50, limits=limits, at=late) for n in ("a", "b", "c")]
+    first, second, third = decide(
+        store, [admit(n, 1, tokens=50, limits=limits, at=late) for n in ("a", "b", "c")]
     )
     assert (type(first), type(second)) == (Admitted, Admitted)
     assert third == Refused("token_budget_exceeded", retry_after=1)
     assert store.budgets == {(7, day): Budget(0, 100)}
-    store.decide([settle("a", 1, tokens=7, at=late + DAY), void("b", at=late + DAY)])
+    decide(store, [settle("a", 1, tokens=7, at=late + DAY), void("b", at=late + DAY)])
     assert store.budgets == {(7, day): Budget(7, 0)}
-    fits, over = store.decide([admit(str(n), 1, tokens=93 + n, limits=limits, at=late) for n in (0, 1)])
+    fits, over = decide(store, [admit(str(n), 1, tokens=93 + n, limits=limits, at=late) for n in (0, 1)])
     assert (type(fits), type(over)) == (Admitted, Refused)
 
 
-def test_concurrency_counts_open_holds_of_the_key():
+def test_concurrency_counts_open_holds_of_the_key() -> None:
     store, limits = bank(), Limits(concurrency=2)
-    results = store.decide([admit(n, 1, limits=limits) for n in "abc"])
+    results = decide(store, [admit(n, 1, limits=limits) for n in "abc"])
     assert results[2] == Refused("concurrency_exceeded", retry_after=1)
-    other, ended, free = store.decide(
-        [admit("d", 1, key=8, limits=limits), void("a"), admit("e", 1, limits=limits)]
+    other, ended, free = decide(
+        store, [admit("d", 1, key=8, limits=limits), void("a"), admit("e", 1, limits=limits)]
     )
     assert [type(r) for r in (other, ended, free)] == [Admitted, Voided, Admitted]
 
 
-def test_a_request_may_cost_no_more_than_the_key_allows():
-    results = bank().decide([admit(str(n), n, limits=Limits(max_request=100)) for n in (100, 101)])
+def test_a_request_may_cost_no_more_than_the_key_allows() -> None:
+    results = decide(bank(), [admit(str(n), n, limits=Limits(max_request=100)) for n in (100, 101)])
     assert results == [Admitted(900), Refused("request_too_expensive", required=101)]
 
 
-def test_a_refusal_changes_nothing_at_all():
+def test_a_refusal_changes_nothing_at_all() -> None:
     store = bank(100)
     limits = Limits(rpm=5, tokens_per_day=1000, concurrency=5)
-    store.decide([admit("a", 101, limits=limits)])
+    decide(store, [admit("a", 101, limits=limits)])
     assert [*store.holds, *store.windows, *store.budgets, *store.ends] == []
     assert store.accounts[1] == Account(1, 100, 0)
 
@@ -226,18 +233,18 @@ def test_a_refusal_changes_nothing_at_all():
         (void("a", op="o"), {}),
     ],
 )
-def test_what_is_booked(op, lines):
+def test_what_is_booked(op: Op, lines: Any) -> None:
     store = bank()
-    store.decide([admit("a", 100), op])
+    decide(store, [admit("a", 100), op])
     assert {line.account: line.amount for line in store.postings if line.txn == "o"} == lines
 
 
-def test_a_record_is_kept_where_its_operation_ended_the_hold():
+def test_a_record_is_kept_where_its_operation_ended_the_hold() -> None:
     store = bank()
-    store.decide([admit("a"), admit("b")])
-    ops = [settle("a", 40), settle("a", 50, op="late"), settle("a", 40), void("never")]
-    store.decide(ops, [record("a", 40), record("a", 50), record("a", 60), record("never")])
-    store.decide([settle("a", 40)], [record("a", 70)])
+    decide(store, [admit("a"), admit("b")])
+    ops: list[Op] = [settle("a", 40), settle("a", 50, op="late"), settle("a", 40), void("never")]
+    decide(store, ops, [record("a", 40), record("a", 50), record("a", 60), record("never")])
+    decide(store, [settle("a", 40)], [record("a", 70)])
     assert store.records == {"a": record("a", 40)}
 
 
@@ -271,18 +278,19 @@ def test_a_record_is_kept_where_its_operation_ended_the_hold():
         Adjust("o", 1, -MAX_NANO - 1, NOON),
     ],
 )
-def test_what_cannot_be_decided_is_not_taken(op):
+def test_what_cannot_be_decided_is_not_taken(op: Op) -> None:
     with pytest.raises(ValueError):
         check(op)
 
 
 @pytest.mark.parametrize("op", [admit("a"), grant(1), settle("b", 1), Void("o", "b", NOON)])
-def test_a_record_of_another_hold_is_not_taken(op):
+def test_a_record_of_another_hold_is_not_taken(op: Op) -> None:
     with pytest.raises(ValueError, match="its own hold"):
         check(op, record("a"))
 
 
-def test_well_formed_operations_are_taken():
-    for op in [admit("é"), Settle("o", "h", 0, 0, 0), Grant("g", 1, MAX_NANO, 0), Adjust("a", 1, -5, 0)]:
+def test_well_formed_operations_are_taken() -> None:
+    ops: list[Op] = [admit("é"), Settle("o", "h", 0, 0, 0), Grant("g", 1, MAX_NANO, 0), Adjust("a", 1, -5, 0)]
+    for op in ops:
         check(op)
     check(settle("a", 1), record("a"))

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 
 from proxy.bank.desk import Desk
-from proxy.bank.ops import Admitted, Extend, Extended, Granted, Missed, Refused, Settled, Voided
-from proxy.bank.rows import Account
-from proxy.bank.store import ConflictError
+from proxy.bank.memory import MemoryStore
+from proxy.bank.ops import (
+    Admitted,
+    Extend,
+    Extended,
+    Granted,
+    Missed,
+    Op,
+    Refused,
+    Settle,
+    Settled,
+    Void,
+    Voided,
+)
+from proxy.bank.rows import Account, Hold
+from proxy.bank.sqlite import SqliteStore
+from proxy.bank.store import ConflictError, Store
 from proxy.bank.sweep import sweep
 from proxy.bank.verify import verify
 from proxy.words.principal import Limits
@@ -16,19 +32,19 @@ from proxy.words.principal import Limits
 from .kit import NOON, admit, grant, record, settle, void
 
 
-async def funded(store, amount=1000):
+async def funded(store: Store, amount: int = 1000) -> int:
     number = await store.create_account()
     await store.transact([grant(amount, account=number, op=f"fund{number}")], [None])
     return number
 
 
-async def decide(store, *ops):
+async def decide(store: Store, *ops: Op) -> list[Any]:
     return await store.transact(ops, [None] * len(ops))
 
 
-async def test_every_result_survives_being_kept(store):
+async def test_every_result_survives_being_kept(store: Store) -> None:
     await funded(store)
-    ops = [
+    ops: list[Op] = [
         admit("a", 400, limits=Limits(rpm=9)),
         admit("b", 700),
         Extend("x", "a", 100, NOON),
@@ -49,7 +65,7 @@ async def test_every_result_survives_being_kept(store):
     assert (await verify(store)).ok
 
 
-async def test_batches_see_what_earlier_batches_did(store):
+async def test_batches_see_what_earlier_batches_did(store: Store) -> None:
     await funded(store)
     limits = Limits(rpm=3, tokens_per_day=30, concurrency=2)
     assert await decide(store, admit("a", limits=limits)) == [Admitted(900, 3, 2, 60)]
@@ -66,11 +82,11 @@ async def test_batches_see_what_earlier_batches_did(store):
     assert await decide(store, admit("never")) == [Missed("ended")]
 
 
-async def test_an_unknown_operation_is_not_recorded(store):
+async def test_an_unknown_operation_is_not_recorded(store: Store) -> None:
     assert await store.recorded(["a", "b"]) == {}
 
 
-async def test_accounts_are_made_and_blocked_between_batches(store):
+async def test_accounts_are_made_and_blocked_between_batches(store: Store) -> None:
     assert await store.account(1) is None
     first, second = await funded(store), await funded(store)
     assert first != second
@@ -85,7 +101,7 @@ async def test_accounts_are_made_and_blocked_between_batches(store):
         await store.set_status(99, "blocked")
 
 
-async def test_a_snapshot_is_one_moment(store):
+async def test_a_snapshot_is_one_moment(store: Store) -> None:
     await funded(store)
     async with store.snapshot() as snapshot:
         await decide(store, admit("a"), settle("a", 5))
@@ -97,11 +113,11 @@ async def test_a_snapshot_is_one_moment(store):
 
 
 @pytest.mark.fault("F38")
-async def test_a_hundred_holds_of_credit_admit_a_hundred_of_a_thousand(store, desk):
+async def test_a_hundred_holds_of_credit_admit_a_hundred_of_a_thousand(store: Store, desk: Desk) -> None:
     await funded(store, 10_000)
-    results = []
+    results: list[Any] = []
 
-    async def client(number):
+    async def client(number: int) -> None:
         results.append(await desk.call(admit(f"h{number}", 100)))
 
     async with trio.open_nursery() as clients:
@@ -117,14 +133,14 @@ async def test_a_hundred_holds_of_credit_admit_a_hundred_of_a_thousand(store, de
 
 
 @pytest.mark.fault("F40")
-async def test_top_ups_and_adjustments_race_spends(store, desk):
+async def test_top_ups_and_adjustments_race_spends(store: Store, desk: Desk) -> None:
     await funded(store, 10_000)
 
-    async def spend(number):
+    async def spend(number: int) -> None:
         await desk.call(admit(f"h{number}", 100))
         await desk.call(settle(f"h{number}", 30))
 
-    async def top_up(number):
+    async def top_up(number: int) -> None:
         await desk.call(grant(50, op=f"g{number}", kind="topup"))
 
     async with trio.open_nursery() as clients:
@@ -135,15 +151,16 @@ async def test_top_ups_and_adjustments_race_spends(store, desk):
     assert (await verify(store)).ok
 
 
-async def test_records_ride_with_the_end_of_their_hold(store, desk):
+async def test_records_ride_with_the_end_of_their_hold(store: Store, desk: Desk) -> None:
     await funded(store)
     desk.submit(admit("a"))
     desk.submit(settle("a", 40), record("a"))
     await desk.submit(settle("a", 41, op="late"), record("a", 41)).wait()
     await desk.submit(settle("a", 40), record("a")).wait()
-    if hasattr(store, "records"):
+    if isinstance(store, MemoryStore):
         assert store.records == {"a": record("a")}
         return
+    assert isinstance(store, SqliteStore)
     rows = await store.read("SELECT generation_id, cost, attempts, input, output_image FROM usage_record")
     assert rows == [("a", 40, 2, 0, 9)]
     rows = await store.read("SELECT n, provider, outcome, status, first_token_ms FROM attempt")
@@ -151,7 +168,7 @@ async def test_records_ride_with_the_end_of_their_hold(store, desk):
 
 
 @pytest.mark.fault("F85", "F89")
-async def test_the_sweep_voids_what_an_earlier_life_left_open(store, desk):
+async def test_the_sweep_voids_what_an_earlier_life_left_open(store: Store, desk: Desk) -> None:
     await funded(store)
     limits = Limits(tokens_per_day=20)
     await decide(store, admit("a", 100, epoch=5, limits=limits), admit("b", 300), admit("c"), settle("c", 1))
@@ -166,11 +183,13 @@ async def test_the_sweep_voids_what_an_earlier_life_left_open(store, desk):
 
 
 @pytest.mark.fault("F86")
-async def test_the_sweep_settles_what_a_recorder_knows_and_spares_the_living(store, desk):
+async def test_the_sweep_settles_what_a_recorder_knows_and_spares_the_living(
+    store: Store, desk: Desk
+) -> None:
     await funded(store)
     await decide(store, admit("a", slot=1), admit("b", slot=2), admit("c"))
 
-    def fate(hold, at):
+    def fate(hold: Hold, at: int) -> Settle | Void | None:
         if hold.slot == 1:
             return settle(hold.id, 70, at=at, how="recovered", op=f"{hold.id}:recovered")
         return None if hold.slot == 2 else void(hold.id, at=at, how="recovered")
@@ -180,7 +199,7 @@ async def test_the_sweep_settles_what_a_recorder_knows_and_spares_the_living(sto
     assert [hold.id for hold in await store.open_holds()] == ["b"]
 
 
-async def test_a_desk_over_each_store_answers_in_order(store, nursery):
+async def test_a_desk_over_each_store_answers_in_order(store: Store, nursery: trio.Nursery) -> None:
     await funded(store)
     desk = Desk(store)
     tickets = [desk.submit(op) for op in (admit("a"), void("a"), admit("a"), admit("a", op="2"))]

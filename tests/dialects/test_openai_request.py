@@ -351,7 +351,8 @@ class TestGoodShapes:
         request = parse({"messages": [HI, spoken, answered]})
         assert request.messages[1].tool_calls == (ToolUse("c1", "f", "{}"),)
         assert request.messages[2] == Message("tool", (TextPart("4"),), tool_call_id="c1")
-        assert request.prompt_bytes == len("Hi" + "f" + "{}" + "4")
+        beside = orjson.dumps([called]) + orjson.dumps("c1")
+        assert request.prompt_bytes == len("Hi" + "4") + len(beside)
 
     def test_a_vendors_kind_of_tool_call_travels_whole(self) -> None:
         custom = {"id": "c1", "type": "custom", "custom": {"name": "f", "input": "x"}}

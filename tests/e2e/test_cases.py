@@ -26,7 +26,7 @@ from tests.fakes.cases import CASES, Case
 from tests.fakes.client import Answer, Client, chat, text_of
 from tests.fakes.upstream import NO_SUCH_HOST, FaultyUpstream, black_hole, refusing
 
-from .harness import INPUT, OUTPUT, Running, provider, running, settings_for
+from .harness import INPUT, OUTPUT, provider, running, settings_for
 
 SPECIAL = {"F3", "F37", "F38", "F39", "F40", "F74", "F79", "F80", "F82"}
 PLAYED = [case for case in CASES if case.row not in SPECIAL]
@@ -216,9 +216,7 @@ def check_usage(case: Case, chunks: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("case", PLAYED, ids=str)
-async def test_a_case_with_one_provider(
-    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_case_with_one_provider(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if case.place == "hanging_dns":
         trio.socket.set_custom_hostname_resolver(HangingResolver())
     with trio.fail_after(30):

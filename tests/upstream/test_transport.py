@@ -11,6 +11,7 @@ import trio
 
 from proxy.upstream.dial import Origin, dial_tcp
 from proxy.upstream.failures import NameResolutionError, TruncatedError
+from proxy.upstream.fleet import Line
 from proxy.upstream.line import HttpLine
 from proxy.upstream.response import ResponseStream
 from proxy.upstream.transport import Statistics, UpstreamTransport
@@ -250,20 +251,31 @@ async def test_httpx_in_full(transport: UpstreamTransport, nursery: trio.Nursery
     assert transport.statistics().connects == 1
 
 
+class Parts:
+    """A body made while it is sent: a class, as asynchronous generators are banned here."""
+
+    def __init__(self) -> None:
+        self._parts = iter((b"one", b"", b"two"))
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        for part in self._parts:
+            return part
+        raise StopAsyncIteration
+
+
 async def test_a_body_of_unknown_length_goes_in_chunks(
     transport: UpstreamTransport, nursery: trio.Nursery
 ) -> None:
-    async def parts() -> AsyncIterator[bytes]:
-        for part in (b"one", b"", b"two"):
-            await trio.lowlevel.checkpoint()
-            yield part
-
     server = await serve(nursery, script(answer(), answer(), answer(), hold=True))
     async with httpx.AsyncClient(transport=transport) as client:
-        await client.post(server.url, content=parts())
-        await client.post(server.url, content=parts(), headers={"content-length": "6"})
+        await client.post(server.url, content=Parts())
+        await client.post(server.url, content=Parts(), headers={"content-length": "6"})
         with pytest.raises(httpx.LocalProtocolError):
-            await client.post(server.url, content=parts(), headers={"content-length": "7"})
+            await client.post(server.url, content=Parts(), headers={"content-length": "7"})
     requests = server.peers[0].requests
     assert requests[0].endswith(b"transfer-encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
     assert requests[1].endswith(b"content-length: 6\r\n\r\nonetwo")
@@ -326,3 +338,8 @@ async def test_a_line_joins_paths_and_keeps_heads(
         % server.port
     )
     assert repr(line) == f"<HttpLine http://127.0.0.1:{server.port}>"
+
+
+async def test_a_line_is_what_the_fleet_wants(transport: UpstreamTransport) -> None:
+    line: Line = HttpLine(transport, "https://a.test")
+    assert repr(line) == "<HttpLine https://a.test:443>"
