@@ -34,7 +34,7 @@ NOTES = """\
 Medians over the rounds (low-high). CPU is user + system time of the target's processes: the figure to trust
 on a shared machine. e2e: a whole reply. TTFT: first byte of the body. ITL: between two chunks of it. hop:
 age of a chunk when the client has it. gain: times better than the naive stack, by medians.
-* the driver's core was full, so this rate is a floor; read the CPU column.
+* the driver's core was full, by itself or a neighbour: this rate is a floor, read the CPU column.
 Headrace always asks the upstream to stream, and folds the reply for a client that does not; the naive stack
 relays the upstream's whole JSON (both hold 200 characters). Headrace checks a key and limits, and holds and
 settles credits; the naive stack does none of that."""

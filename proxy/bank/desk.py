@@ -159,9 +159,8 @@ class Desk:
             while True:
                 while not (self._limbo or self._pending):
                     await self._idle.park()
-                with trio.CancelScope(shield=True):
-                    works = await self._step()
-                if works:
+                # Shielded, since a commit that is under way cannot be called back.
+                if await self._step(shield=True):
                     await trio.lowlevel.checkpoint_if_cancelled()
                 else:
                     await self._pause()
@@ -172,17 +171,17 @@ class Desk:
 
     async def _finish(self) -> None:
         while self._limbo or self._pending:
-            if not await self._step():
+            if not await self._step(shield=False):
                 await self._pause()
 
     async def _pause(self) -> None:
         delay, self._delay = self._delay, min(self._delay * 2, LAST_DELAY)
         await trio.sleep(delay)
 
-    async def _step(self) -> bool:
+    async def _step(self, *, shield: bool) -> bool:
         """Do one thing with the store; return whether it works."""
         try:
-            with trio.fail_after(PATIENCE):
+            with trio.fail_after(PATIENCE, shield=shield):
                 return await (self._look_up() if self._limbo else self._commit())
         except Exception as error:  # noqa: BLE001 - whatever it was, the outcome is unknown
             self._failures += 1

@@ -32,6 +32,7 @@ Synchronous = Literal["FULL", "NORMAL"]
 _PATIENCE = 30.0
 """Seconds that a write or a closing connection may take once it was begun."""
 _BUSY_MS = 5000
+_CACHE_KIB = 65_536
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -252,6 +253,7 @@ def _prepare_writer(db: sqlite3.Connection, synchronous: Synchronous, steps: Seq
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(f"PRAGMA synchronous = {synchronous}")
     db.execute("PRAGMA foreign_keys = ON")
+    db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     # Without it, REPLACE deletes rows past the triggers that keep the journal whole.
     db.execute("PRAGMA recursive_triggers = ON")
     migrate(db, steps)

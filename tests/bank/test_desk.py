@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from proxy.bank.desk import GRACE, LIMIT, PATIENCE, Desk, Ticket
@@ -24,6 +27,7 @@ from proxy.bank.ops import (
     Voided,
 )
 from proxy.bank.record import Record
+from proxy.bank.rows import Account
 from proxy.bank.store import Store
 from proxy.bank.verify import verify
 
@@ -246,3 +250,38 @@ async def test_an_idle_desk_is_cancelled_at_once(autojump_clock: MockClock) -> N
         nursery.cancel_scope.cancel()
     assert trio.current_time() == 0
     assert repr(desk).startswith("<Desk Statistics(pending=0")
+
+
+@pytest.mark.fault("F89", "F93")
+@given(st.lists(st.sampled_from(get_args(Fault)), max_size=60))
+def test_whatever_fails_an_answer_is_true_and_every_end_is_decided(script: list[Fault]) -> None:
+    memory = bank(3000)
+    refused = 0
+
+    async def client(desk: Desk, name: str) -> None:
+        nonlocal refused
+        await trio.sleep(len(name) % 7 / 10)
+        try:
+            assert isinstance(await desk.call(admit(name)), Admitted)
+            assert name in memory.holds
+        except BankUnavailableError:
+            refused += 1
+            assert f"{name}:admit" not in memory.decided
+            await trio.sleep(20)
+            assert name not in memory.holds
+            return
+        assert isinstance(await desk.call(settle(name, 30), record(name)), Settled)
+
+    async def live() -> None:
+        desk = Desk(FaultyStore(memory, *script))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(desk.run)
+            async with trio.open_nursery() as clients:
+                for number in range(30):
+                    clients.start_soon(client, desk, "h" * (number + 1))
+            nursery.cancel_scope.cancel()
+        assert (await verify(memory)).ok
+
+    trio.run(live, clock=MockClock(autojump_threshold=0))
+    assert memory.accounts[1] == Account(1, 3000 - 30 * (30 - refused), 0)
+    assert len(memory.records) == len(memory.ends) == 30 - refused

@@ -121,8 +121,8 @@ class Model:
 
 
 amounts = st.integers(0, 300)
-holds = st.integers(0, 12).map("h{}".format)
-op_ids = st.integers(0, 40).map("op{}".format)
+holds = st.integers(0, 25).map("h{}".format)
+op_ids = st.integers(0, 150).map("op{}".format)
 times = st.sampled_from([NOON, NOON + MINUTE, NOON + DAY, NOON - DAY])
 epochs = st.integers(0, 1)
 accounts = st.integers(1, ACCOUNTS)

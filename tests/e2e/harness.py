@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
@@ -46,6 +46,20 @@ def settings_for(directory: Path, providers: Sequence[Provider], **more: object)
     )
 
 
+class Receipts(list[Receipt]):
+    """Finished requests, in order; `told` is set, and replaced, at each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = trio.Event()
+
+    def observe(self, receipt: Receipt) -> None:
+        """Take note of a finished request."""
+        self.append(receipt)
+        self.told.set()
+        self.told = trio.Event()
+
+
 @dataclass
 class Running:
     """The gateway under test."""
@@ -54,15 +68,8 @@ class Running:
     bank: Bank
     gateway: Gateway
     transport: UpstreamTransport
-    receipts: list[Receipt] = field(default_factory=list)
+    receipts: Receipts
     account: int = 0
-    _told: trio.Event = field(default_factory=trio.Event)
-
-    def observe(self, receipt: Receipt) -> None:
-        """Take note of a finished request."""
-        self.receipts.append(receipt)
-        self._told.set()
-        self._told = trio.Event()
 
     async def key(self, credits: str = "1000", *, email: str = EMAIL, kind: str = "account") -> str:  # noqa: A002
         """Make an account with credits, and a key."""
@@ -74,7 +81,7 @@ class Running:
     async def finished(self, number: int = 1) -> Receipt:
         """Wait until that many requests have ended and their holds with them; return the last."""
         while len(self.receipts) < number:
-            await self._told.wait()
+            await self.receipts.told.wait()
         # The desk answers in order, so whatever was submitted before this has been decided.
         await self.bank.desk.call(Extend(f"barrier:{len(self.receipts)}:{trio.current_time()}", "none", 1, 0))
         return self.receipts[number - 1]
@@ -97,10 +104,9 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     listening = listen(settings.server.bind)
     host, port = listening.getsockname()[:2]
     async with open_bank(settings) as bank, UpstreamTransport() as transport, trio.open_nursery() as nursery:
-        seen: list[Running] = []
-        gateway = Gateway(settings, bank, transport, observers=[lambda receipt: seen[0].observe(receipt)])
-        under_test = Running(f"http://{host}:{port}/v1", bank, gateway, transport)
-        seen.append(under_test)
+        receipts = Receipts()
+        gateway = Gateway(settings, bank, transport, observers=[receipts.observe])
+        under_test = Running(f"http://{host}:{port}/v1", bank, gateway, transport, receipts)
         stop = trio.Event()
         await nursery.start(
             lambda task_status: serve_asgi(

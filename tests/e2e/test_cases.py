@@ -44,7 +44,8 @@ async def place_for(case: Case) -> AsyncIterator[tuple[str, FaultyUpstream]]:
     """Yield the deployment's base URL, and the upstream that may be behind it."""
     async with AsyncExitStack() as stack:
         tls = strange_tls() if case.place == "strange_tls" else None
-        server = await stack.enter_async_context(FaultyUpstream(case.script, tls=tls))
+        server = FaultyUpstream(case.script, tls=tls)
+        await stack.enter_async_context(serving(server))
         url = server.base_url
         if case.place == "refusing":
             url = stack.enter_context(refusing())
@@ -55,6 +56,12 @@ async def place_for(case: Case) -> AsyncIterator[tuple[str, FaultyUpstream]]:
         elif case.place == "hanging_dns":
             url = "http://hanging.invalid/v1"
         yield url, server
+
+
+@asynccontextmanager
+async def serving(server: FaultyUpstream) -> AsyncIterator[None]:
+    async with server:
+        yield
 
 
 def strange_tls() -> ssl.SSLContext:
@@ -89,7 +96,7 @@ async def leave(client: Client, case: Case, server: FaultyUpstream) -> None:
         await server.wait_tokens(case.relayed)
     if case.leaves == "before_first":
         while not seen.bytes_sent:  # the head has to be on its way
-            await trio.sleep(0.001)
+            await trio.lowlevel.checkpoint()
     if case.request.get("stream") and case.leaves in {"after", "half_close", "before_done"}:
         await client.head()
         texts: list[bytes] = []
@@ -118,7 +125,7 @@ def expected_cost(case: Case, receipt: Receipt, relayed: int) -> int:
         case "S(r)":
             return (prompt_tokens() * INPUT + relayed * OUTPUT) // 1_000_000
         case "S(u)":
-            told = {"completion_tokens": 8, "prompt_tokens": 10, **(case.script.usage or {})}
+            told: dict[str, int] = {"completion_tokens": 8, "prompt_tokens": 10, **(case.script.usage or {})}
             return (told["prompt_tokens"] * INPUT + told["completion_tokens"] * OUTPUT) // 1_000_000
 
 
@@ -234,12 +241,14 @@ async def test_a_case_with_a_healthy_provider_behind(
 
 
 async def test_the_harness_notices_money_that_moves(tmp_path: Path) -> None:
-    async with FaultyUpstream() as server:
-        async with running(settings_for(tmp_path, [provider("first", server.base_url)])) as gateway:
-            key = await gateway.key()
-            async with Client(gateway.url, key) as client:
-                answer = await ask(client, Case(row="-", what="healthy"))
-            assert answer is not None
-            receipt = await gateway.finished()
-            assert receipt.outcome == "ok"
-            assert receipt.cost == (10 * INPUT + 8 * OUTPUT) // 1_000_000
+    async with (
+        FaultyUpstream() as server,
+        running(settings_for(tmp_path, [provider("first", server.base_url)])) as gateway,
+    ):
+        key = await gateway.key()
+        async with Client(gateway.url, key) as client:
+            answer = await ask(client, Case(row="-", what="healthy"))
+        assert answer is not None
+        receipt = await gateway.finished()
+        assert receipt.outcome == "ok"
+        assert receipt.cost == (10 * INPUT + 8 * OUTPUT) // 1_000_000
