@@ -19,7 +19,8 @@ import trio
 
 from proxy.bank.store import StoreError
 from proxy.control.bank import Bank, open_bank
-from proxy.control.lock import DirectoryInUseError, own
+from proxy.control.commands import own_to_serve
+from proxy.control.lock import DirectoryInUseError
 from proxy.control.office import Office
 from proxy.control.pages import make_pages, make_scrape
 from proxy.control.secrets import WeakSecretError
@@ -56,7 +57,7 @@ def serve(settings: Settings, bind: str | None = None) -> int:
         settings = replace(settings, server=replace(settings.server, bind=bind))
     try:
         _check_certificate(settings.server)
-        with own(settings.store.path.parent):
+        with own_to_serve(settings.store.path.parent):
             listening = listen(settings.server.bind)
             scraped = None if settings.metrics.bind is None else listen(settings.metrics.bind)
             trio.run(_serve, settings, listening, scraped)

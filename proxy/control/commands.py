@@ -6,6 +6,8 @@ It imports what a command needs and no more, so that commands are quick: no door
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +18,7 @@ from proxy.settings import Settings
 
 from .lock import DirectoryInUseError, own
 from .secrets import WeakSecretError
-from .socket import ControlError, answer, ask, result_of
+from .socket import ControlError, answer, answers, ask, result_of
 
 _PATIENCE: Final = 30.0
 """Seconds to wait for a directory whose owner is just starting, stopping, or running another command."""
@@ -52,6 +54,26 @@ def _command(settings: Settings, name: str, params: dict[str, Any]) -> dict[str,
             return ask(directory / "control.sock", name, params)
         except (FileNotFoundError, ConnectionRefusedError):
             _wait(directory, deadline)
+
+
+@contextmanager
+def own_to_serve(directory: Path) -> Iterator[None]:
+    """Hold the directory for a gateway: wait for a command that has it, but for no other gateway.
+
+    Raises:
+        DirectoryInUseError: another gateway holds it, or a command does for very long.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(own(directory))
+                break
+            except DirectoryInUseError:
+                if answers(directory / "control.sock") or time.monotonic() > deadline:
+                    raise
+            time.sleep(_AGAIN)
+        yield
 
 
 def _wait(directory: Path, deadline: float) -> None:

@@ -31,14 +31,15 @@ def read_or_make(directory: Path, name: str) -> bytes:
 def _make(path: Path) -> None:
     """Make it whole under another name first: a crash must not leave half a secret behind."""
     unfinished = path.with_name(f".{path.name}.new")
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    unfinished.unlink(missing_ok=True)
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(secrets.token_bytes(_BYTES))
         file.flush()
         os.fsync(file.fileno())
     # A link, unlike a renaming, never takes the place of a secret that has come meanwhile.
     with suppress(FileExistsError):
         os.link(unfinished, path)
-    unfinished.unlink(missing_ok=True)
+    unfinished.unlink()
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)

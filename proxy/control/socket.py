@@ -130,6 +130,16 @@ def _packed(message: dict[str, Any]) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
+def answers(path: Path) -> bool:
+    """Tell whether a gateway listens there."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client, _short(path) as name:
+            client.connect(name)
+    except OSError:
+        return False
+    return True
+
+
 def ask(path: Path, method: str, params: dict[str, Any]) -> dict[str, Any]:
     """Send one command to a running gateway and return its result. Synchronous, for the command line.
 

@@ -27,6 +27,7 @@ KEY_PATTERN: Final = re.compile(r"(?:fd_agg_|fk-|flp_sk_|fd_mcp_)[0-9A-Za-z]{38}
 
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BASE32: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS: Final = [high + low for high in _BASE32 for low in _BASE32]
 _BODY, _CHECK = 32, 6
 _REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
 
@@ -34,7 +35,7 @@ _REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
 def ulid(milliseconds: int, entropy: bytes) -> str:
     """Encode 48 bits of Unix time and 80 bits of entropy in 26 Crockford base-32 characters."""
     number = (milliseconds << 80) | int.from_bytes(entropy, "big")
-    return "".join([_BASE32[(number >> shift) & 31] for shift in range(125, -5, -5)])
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -10, -10)])
 
 
 def new_generation_id() -> str:

@@ -26,11 +26,6 @@ async def sqlite(path: Path) -> AsyncIterator[SqliteStore]:
         yield store
 
 
-@pytest.fixture
-async def memory() -> MemoryStore:
-    return MemoryStore()
-
-
 @pytest.fixture(params=["memory", "sqlite"])
 async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Store]:
     if request.param == "memory":

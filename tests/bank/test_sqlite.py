@@ -6,12 +6,14 @@ import os
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 import trio_asyncio
 from trio.testing import wait_all_tasks_blocked
 
+from proxy.bank.book import Book
 from proxy.bank.desk import Desk
 from proxy.bank.migrate import Migration, migrate, shipped
 from proxy.bank.ops import Admitted, Granted, Refused, Settled
@@ -239,3 +241,33 @@ def test_a_migration_that_fails_leaves_nothing_of_itself() -> None:
 
 def test_the_shipped_migrations_are_numbered_without_gaps() -> None:
     assert [step.version for step in shipped()] == list(range(1, len(shipped()) + 1))
+
+
+class LyingConnection(sqlite3.Connection):
+    """Commits, and says that it could not."""
+
+    lie = False
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        cursor = super().execute(sql, *parameters)
+        if sql == "COMMIT" and self.lie:
+            self.lie = False
+            raise sqlite3.OperationalError("disk I/O error")
+        return cursor
+
+
+@pytest.mark.fault("F93")
+def test_after_a_commit_of_unknown_outcome_the_rows_are_read_afresh() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None, factory=LyingConnection)
+    migrate(connection, shipped())
+    book = Book(connection)
+    book.write([("INSERT INTO account DEFAULT VALUES", ())])
+    book.transact([grant(1000)], [None])
+    connection.lie = True
+    with pytest.raises(sqlite3.OperationalError):
+        book.transact([admit("a", 900)], [None])
+    assert book.recorded(["a:admit"]) == {"a:admit": Admitted(100)}
+    (refused,) = book.transact([admit("b", 900)], [None])
+    assert isinstance(refused, Refused)
+    assert book.transact([settle("a", 1)], [None]) == [Settled(1, 899, 0, 0, 999)]
+    connection.close()

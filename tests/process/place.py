@@ -72,9 +72,8 @@ class Done:
 class Served:
     """A gateway that was started and has said where it serves."""
 
-    def __init__(self, process: trio.Process, out: Path, err: Path, url: str) -> None:
+    def __init__(self, process: trio.Process, out: Path, err: Path) -> None:
         self.process = process
-        self.url = url
         self._out = out
         self._err = err
 
@@ -87,6 +86,13 @@ class Served:
     def err(self) -> str:
         """What it has complained of so far."""
         return self._err.read_text()
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        found = re.search(r"serving on (\S+)\n", self.out)
+        assert found is not None
+        return found[1]
 
     @property
     def rss(self) -> int:
@@ -202,19 +208,24 @@ class Place:
         with closing(sqlite3.connect(copy / "headrace.db")) as database:
             return database.execute(sql).fetchall()
 
+    def write(self, sql: str) -> None:
+        """Change the database behind everybody's back, while nobody has it open."""
+        with closing(sqlite3.connect(self.data / "headrace.db", isolation_level=None)) as database:
+            database.execute(sql)
+
 
 async def served(process: trio.Process, out: Path, err: Path) -> Served:
     """Wait until a gateway says where it serves."""
-    await wait_until(lambda: process.poll() is not None or "serving on" in out.read_text())
-    found = re.search(r"serving on (\S+)\n", out.read_text())
-    assert found is not None, err.read_text()
-    return Served(process, out, err, found[1])
+    gateway = Served(process, out, err)
+    await wait_until(lambda: process.poll() is not None or "serving on" in gateway.out, 30)
+    assert "serving on" in gateway.out, gateway.err
+    return gateway
 
 
 async def wait_until(condition: Callable[[], object], within: float = 15) -> None:
     """Wait until something is so."""
     with trio.fail_after(within):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - another process does not set events of ours
             await trio.sleep(0.005)
 
 
@@ -241,5 +252,3 @@ def nano(credits_text: str | float) -> int:
     """Credits, as text, in nano-USD."""
     whole, _, part = str(credits_text).partition(".")
     return int(whole) * NANO_PER_CREDIT + int(part.ljust(6, "0")[:6] or "0")
-
-

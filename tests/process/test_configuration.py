@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
-import subprocess
-from contextlib import closing
 from pathlib import Path
 
 import pytest
+import trio
 
 from .place import Place, free_port
 
@@ -95,11 +93,6 @@ async def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         await gateway.stop()
 
 
-async def test_an_address_that_is_not_ours_is_named(tmp_path: Path) -> None:
-    done = await Place(tmp_path).run("serve", "--bind", "192.0.2.1:0")
-    assert done.refused().startswith("headrace: cannot listen on 192.0.2.1:0: ")
-
-
 async def test_a_directory_has_one_gateway(tmp_path: Path) -> None:
     place = Place(tmp_path)
     async with place.serving() as gateway:
@@ -122,47 +115,35 @@ async def test_a_store_that_is_none_is_refused(tmp_path: Path) -> None:
 async def test_another_programs_store_is_refused_and_left_alone(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.data.mkdir()
-    with closing(sqlite3.connect(place.data / "headrace.db")) as foreign:
-        foreign.execute("CREATE TABLE recipe (name TEXT)")
-    for args in (("serve",), ("verify",)):
-        assert "another program's" in (await place.run(*args)).refused()
+    place.write("CREATE TABLE recipe (name TEXT)")
+    assert "another program's" in (await place.run("verify")).refused()
     assert place.rows("SELECT name FROM sqlite_schema WHERE type = 'table'") == [("recipe",)]
 
 
 async def test_a_newer_programs_store_is_refused(tmp_path: Path) -> None:
     place = Place(tmp_path)
     await place.run("verify")
-    with closing(sqlite3.connect(place.data / "headrace.db", isolation_level=None)) as database:
-        database.execute("INSERT INTO migration (version, name) VALUES (999, 'to_come')")
-    for args in (("serve",), ("verify",)):
-        assert "schema version 999" in (await place.run(*args)).refused()
+    place.write("INSERT INTO migration (version, name) VALUES (999, 'to_come')")
+    assert "schema version 999" in (await place.run("verify")).refused()
 
 
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
-async def test_a_secret_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
+async def test_a_secret_that_others_may_read_or_that_is_too_short_is_refused(tmp_path: Path) -> None:
     place = Place(tmp_path)
     await place.run("verify")
     pepper = place.data / "secrets" / "pepper"
-    pepper.chmod(mode)
+    pepper.chmod(0o644)
     for args in (("serve",), ("verify",)):
         line = (await place.run(*args)).refused()
         assert line == f"headrace: {pepper} may be read by others; its mode must be 0600"
-
-
-async def test_a_secret_that_is_too_short_is_refused(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    await place.run("verify")
-    pepper = place.data / "secrets" / "pepper"
+    pepper.chmod(0o600)
     pepper.write_bytes(b"short")
-    for args in (("serve",), ("keys", "list", "a@example.com")):
-        assert (await place.run(*args)).refused() == f"headrace: {pepper} is shorter than 32 bytes"
+    assert (await place.run("verify")).refused() == f"headrace: {pepper} is shorter than 32 bytes"
 
 
 async def test_a_data_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.data.write_text("a file")
-    for args in (("serve",), ("verify",)):
-        assert str(place.data) in (await place.run(*args)).refused()
+    assert str(place.data) in (await place.run("serve")).refused()
 
 
 async def test_a_certificate_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -175,11 +156,11 @@ async def test_over_tls_the_printed_address_says_so(tmp_path: Path) -> None:
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     files = ["-keyout", "server.key", "-out", "server.pem", "-days", "2"]
-    subprocess.run([*make, *files, *subject], cwd=tmp_path, check=True, capture_output=True, timeout=10)
+    await trio.run_process([*make, *files, *subject], cwd=tmp_path, capture_stderr=True)
     place = Place(tmp_path, more='tls_cert = "server.pem"\ntls_key = "server.key"\n')
     async with place.serving("--bind", f"127.0.0.1:{free_port()}") as gateway:
         assert gateway.url.startswith("https://127.0.0.1:")
         ask = ["curl", "--silent", "--cacert", "server.pem", f"{gateway.url}/healthz"]
-        done = subprocess.run(ask, cwd=tmp_path, check=True, capture_output=True, timeout=10)
+        done = await trio.run_process(ask, cwd=tmp_path, capture_stdout=True)
         assert done.stdout == b'{"status":"ok"}\n'
         await gateway.stop()

@@ -1,0 +1,204 @@
+"""The commands, while the gateway runs (by its control socket) and while it is stopped (on the store)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.fakes.client import get
+
+from .place import Done, Place, nano, wait_until
+
+A = "a@example.com"
+PREFIXES: Mapping[str, str] = {
+    "account": "fd_agg_",
+    "gateway": "fk-",
+    "project": "flp_sk_",
+    "mcp": "fd_mcp_",
+}
+
+
+@asynccontextmanager
+async def _in(state: str, place: Place) -> AsyncIterator[None]:
+    if state == "stopped":
+        yield
+        return
+    async with place.serving() as gateway:
+        yield
+        await gateway.stop()
+
+
+async def _all(place: Place, *commands: tuple[str, ...], done: dict[int, Done] | None = None) -> list[Done]:
+    """Run commands side by side; return what became of each, in their order, and note it in `done`."""
+    done = {} if done is None else done
+    # More at a time would not meet more often, but keep the gateway from its share of the processor.
+    places = trio.CapacityLimiter(8)
+
+    async def run(number: int, args: tuple[str, ...]) -> None:
+        async with places:
+            done[number] = await place.run(*args)
+
+    async with trio.open_nursery() as nursery:
+        for number, args in enumerate(commands):
+            nursery.start_soon(run, number, args)
+    return [done[number] for number in range(len(commands))]
+
+
+@pytest.mark.parametrize("state", ["running", "stopped"])
+async def test_accounts_credits_and_keys(tmp_path: Path, state: str) -> None:
+    place = Place(tmp_path)
+    async with _in(state, place):
+        made = await place.run("accounts", "create", A, "--credits", "1.5", "--json")
+        assert (made.code, made.err) == (0, "")
+        assert made.json == {"account": made.json["account"], "email": A, "credits": "1.5", "password": None}
+        admin = (await place.run("accounts", "create", "b@example.com", "--admin", "--json")).json
+        assert len(admin["password"]) >= 22
+        assert (await place.value("accounts", "create", "c@example.com")).isdigit()
+
+        assert await place.value("credits", "grant", A, "0.000001") == "1.500001"
+        told = (await place.run("credits", "grant", A, "2", "--json")).json
+        assert told == {"email": A, "available": "3.500001"}
+        assert await place.value("credits", "balance", A) == "3.500001"
+        told = (await place.run("credits", "balance", A, "--json")).json
+        assert told == {"email": A, "posted": "3.500001", "held": "0", "available": "3.500001"}
+
+        for kind, prefix in PREFIXES.items():
+            more = ("--project", "P") if kind == "project" else ()
+            key = await place.value("keys", "create", A, "--kind", kind, "--name", f"my {kind}", *more)
+            assert key.startswith(prefix)
+        keys = (await place.run("keys", "list", A, "--json")).json["keys"]
+        assert [(key["kind"], key["revoked"]) for key in keys] == [(kind, False) for kind in PREFIXES]
+        ids = {key["kind"]: str(key["id"]) for key in keys}
+
+        assert await place.value("keys", "revoke", ids["account"]) == ids["account"]
+        assert (await place.value("keys", "rotate", ids["project"])).startswith("flp_sk_")
+        second = await place.run("keys", "create", A, "--kind", "project", "--project", "P", "--json")
+        assert sorted(second.json) == ["id", "key", "kind"]
+        keys = (await place.run("keys", "list", A, "--json")).json["keys"]
+        live = [key["kind"] for key in keys if not key["revoked"]]
+        assert live == ["gateway", "mcp", "project"], "a project has one active key"
+        listed = await place.run("keys", "list", A)
+        assert listed.out.count("\n") == len(keys)
+        assert key not in listed.out
+
+        assert await place.value("verify") == "ok"
+        figures = await place.verified()
+        assert figures["open_holds"] == 0
+        assert set(figures["invariants"]) == {f"I{number}" for number in range(1, 11)}
+
+
+@pytest.mark.parametrize("state", ["running", "stopped"])
+async def test_refusals_are_one_line_on_stderr_and_change_nothing(tmp_path: Path, state: str) -> None:
+    place = Place(tmp_path)
+    refusals = {
+        ("accounts", "create", A.upper()): "there is an account",
+        ("accounts", "create", "not-an-address"): "not an e-mail address: 'not-an-address'",
+        ("accounts", "create", "n@example.com", "--credits=-1"): "starting credits must not be below zero",
+        ("accounts", "create", "n@example.com", "--credits", "1/3"): "credits: not a decimal number: '1/3'",
+        ("credits", "grant", "nobody@example.com", "1"): "there is no account nobody@example.com",
+        ("credits", "grant", A, "-1"): "the amount must be above zero",
+        ("credits", "grant", A, "0.0000001"): "credits: finer than one nano-USD",
+        ("credits", "grant", A, "9223372036854"): "the ledger refused the grant",
+        ("credits", "balance", "nobody@example.com"): "there is no account",
+        ("keys", "create", "nobody@example.com"): "there is no account",
+        ("keys", "create", A, "--kind", "project"): "belongs to a project",
+        ("keys", "create", A, "--project", "P"): "belongs to a project",
+        ("keys", "create", A, "--name", "n" * 65): "a name has at most 64 characters",
+        ("keys", "create", A, "--kind", "project", "--project", ""): "a project's name has 1 to 64",
+        ("keys", "revoke", "4711"): "there is no active key 4711",
+        ("keys", "rotate", "4711"): "there is no active key 4711",
+    }
+    async with _in(state, place):
+        await place.run("accounts", "create", A, "--credits", "1")
+        before = _content(place)
+        done = await _all(place, *refusals)
+        for said, refused in zip(refusals.values(), done, strict=True):
+            assert said in refused.refused(), refused
+            assert refused.err.startswith("headrace: ")
+        assert _content(place) == before
+
+
+def _content(place: Place) -> list[object]:
+    tables = ("account", "profile", "project", "api_key", "journal")
+    return [
+        place.rows(f"SELECT * FROM {table}")  # noqa: S608
+        for table in tables
+    ]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        (),
+        ("nonsense",),
+        ("credits",),
+        ("keys", "revoke", "one"),
+        ("keys", "revoke", "99999999999999999999"),
+        ("keys", "create", A, "--kind", "nonsense"),
+        ("keys", "create", A, "--rpm", "0"),
+        ("keys", "create", A, "--name", "\x1b[2J"),
+        ("verify", "-q", "--json"),
+    ],
+    ids=" ".join,
+)
+async def test_wrong_arguments_end_with_2_and_touch_nothing(tmp_path: Path, args: tuple[str, ...]) -> None:
+    place = Place(tmp_path)
+    done = await place.run(*args)
+    assert (done.code, done.out) == (2, "")
+    assert "Traceback" not in done.err
+    assert "\x1b" not in done.err
+    assert not place.data.exists()
+
+
+async def test_a_broken_ledger_ends_verify_with_1(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    await place.run("accounts", "create", A, "--credits", "1")
+    place.write("UPDATE account SET posted = posted + 1")
+    for how in ("-q", "--json"):
+        done = await place.run("verify", how)
+        assert (done.code, done.err) == (1, "")
+    assert done.json["ok"] is False
+    assert done.json["drift_nanousd"] == 1
+    assert done.json["invariants"]["I2"]["ok"] is False
+
+
+async def test_fifty_commands_while_the_gateway_comes_and_goes(tmp_path: Path) -> None:
+    """None is lost that said it was done, none is done twice, and nothing is broken."""
+    place = Place(tmp_path)
+    await place.run("accounts", "create", A)
+    grants = [("credits", "grant", A, "1") for _ in range(25)]
+    keys = [("keys", "create", A, "-q") for _ in range(15)]
+    others = [("credits", "balance", A), ("keys", "list", A)] * 5
+    commands = [*grants, *keys, *others]
+    random.Random(7).shuffle(commands)
+    done: dict[int, Done] = {}
+
+    async def come_and_go() -> None:
+        while len(done) < len(commands):
+            stop_at = min(len(done) + 8, len(commands))
+            async with place.serving() as gateway:
+                await wait_until(lambda stop_at=stop_at: len(done) >= stop_at, 30)
+                await gateway.stop()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(come_and_go)
+        await _all(place, *commands, done=done)
+    for one in done.values():
+        if one.code != 0:
+            assert "the gateway stopped before it answered" in one.refused()
+    granted = sum(done[n].code == 0 for n, command in enumerate(commands) if command in grants)
+    shown = {done[n].value for n, command in enumerate(commands) if command in keys and done[n].code == 0}
+    posted, held = await place.balance(A)
+    assert nano(str(granted)) <= posted <= nano("25")
+    assert held == 0
+    assert len(shown) <= len((await place.run("keys", "list", A, "--json")).json["keys"]) <= 15
+    await place.verified()
+    async with place.serving() as gateway:
+        for key in sorted(shown)[:3]:
+            assert (await get(gateway.url, "/v1/models", key=key)).status == 200
+        await gateway.stop()

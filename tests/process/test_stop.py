@@ -1,0 +1,117 @@
+"""SIGTERM and SIGINT: what runs may finish, nothing new is taken, and the money is exact afterwards."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.fakes.client import Client, chat, streaming
+from tests.fakes.script import ENDLESS, Script
+from tests.fakes.upstream import FaultyUpstream
+
+from .place import INPUT, OUTPUT, Place, nano, wait_refused
+
+CHAT = "/v1/chat/completions"
+GRANTED = nano("10000")
+SIGNALS = pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+
+
+@SIGNALS
+async def test_what_runs_finishes_and_the_balance_is_exact(
+    tmp_path: Path, upstream: FaultyUpstream, how: signal.Signals
+) -> None:
+    go_on = trio.Event()
+    upstream.default = Script(tokens=8, at=((4, go_on),))
+    place = Place(tmp_path, upstream=upstream.base_url, drain=10)
+    costs: list[int] = []
+    begun = trio.Semaphore(0)
+
+    async def stream(url: str, key: str) -> None:
+        async with streaming(url, CHAT, chat(usage=True), key=key) as client:
+            payloads = await client.payloads(4)
+            begun.release()
+            payloads += await client.payloads()
+            assert payloads[-1] == b"[DONE]"
+            assert client.answer.complete
+            # Parsed as text, so that no float comes near the money.
+            usage = json.loads(payloads[-2], parse_float=str)["usage"]
+            costs.append(nano(usage["cost"]))
+
+    async with place.serving() as gateway, trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(stream, gateway.url, gateway.starter_key)
+        with trio.fail_after(10):
+            for _ in range(5):
+                await begun.acquire()
+        gateway.process.send_signal(how)
+        await wait_refused(gateway.url)
+        # Commands are still served while it drains.
+        assert (await place.verified())["open_holds"] == 5
+        go_on.set()
+        with trio.fail_after(5):
+            assert await gateway.process.wait() == 0, gateway.err
+        assert gateway.err == ""
+    assert len(costs) == 5
+    assert await place.balance() == (GRANTED - sum(costs), 0)
+    assert (await place.verified())["open_holds"] == 0
+
+
+@SIGNALS
+async def test_a_stream_without_end_is_cut_after_drain_and_settled_by_what_was_relayed(
+    tmp_path: Path, upstream: FaultyUpstream, how: signal.Signals
+) -> None:
+    upstream.default = Script(tokens=ENDLESS, gap=0.02)
+    place = Place(tmp_path, upstream=upstream.base_url, drain=1)
+    async with place.serving() as gateway:
+        async with streaming(gateway.url, CHAT, chat(), key=gateway.starter_key) as client:
+            payloads = await client.payloads(5)
+            begun = time.monotonic()
+            gateway.process.send_signal(how)
+            payloads += await client.payloads()
+            assert 0.9 <= time.monotonic() - begun < 4
+            assert b"[DONE]" not in payloads
+        with trio.fail_after(5):
+            assert await gateway.process.wait() == 0, gateway.err
+        assert gateway.err == ""
+    with trio.fail_after(5):
+        assert (await upstream.wait_closed()).aborted
+    words = [json.loads(payload)["choices"][0]["delta"].get("content") for payload in payloads]
+    relayed = len([word for word in words if word])
+    ((how_ended, cost),) = place.rows("SELECT how, cost FROM hold_end")
+    ((prompt, output, estimated),) = place.rows("SELECT input, output, estimated FROM usage_record")
+    assert (how_ended, output, estimated) == ("relayed", relayed, 1)
+    assert cost == prompt * INPUT + relayed * OUTPUT
+    assert await place.balance() == (GRANTED - cost, 0)
+    await place.verified()
+
+
+async def test_idle_connections_do_not_hold_up_a_stop(tmp_path: Path) -> None:
+    place = Place(tmp_path, drain=30)
+    async with place.serving() as gateway, Client(gateway.url) as idle, Client(gateway.url):
+        await idle.request("/healthz")
+        assert (await idle.whole()).status == 200
+        begun = time.monotonic()
+        await gateway.stop()
+        assert time.monotonic() - begun < 5
+        assert await idle.at_end()
+
+
+async def test_a_second_signal_changes_nothing(tmp_path: Path, upstream: FaultyUpstream) -> None:
+    go_on = trio.Event()
+    upstream.default = Script(tokens=8, at=((4, go_on),))
+    place = Place(tmp_path, upstream=upstream.base_url, drain=10)
+    async with place.serving() as gateway:
+        async with streaming(gateway.url, CHAT, chat(), key=gateway.starter_key) as client:
+            await client.payloads(4)
+            for how in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+                gateway.process.send_signal(how)
+            await wait_refused(gateway.url)
+            go_on.set()
+            assert (await client.payloads())[-1] == b"[DONE]"
+        with trio.fail_after(5):
+            assert await gateway.process.wait() == 0, gateway.err

@@ -1,0 +1,1 @@
+"""The real OpenAI SDK against a running gateway."""
