@@ -42,7 +42,7 @@ from proxy.relay import Meter, Relay
 from proxy.settings import Deployment, Settings
 from proxy.upstream.fleet import Fleet, UpstreamStream
 from proxy.words.call import Call
-from proxy.words.errors import GatewayError, UpstreamError, outward
+from proxy.words.errors import GatewayError, UpstreamError, Window, outward
 from proxy.words.ids import new_generation_id
 from proxy.words.money import credits_json, credits_text
 from proxy.words.principal import Principal
@@ -308,6 +308,19 @@ def ledger_unavailable() -> GatewayError:
 
 def refusal(refused: Refused, credits_per_usd: int) -> GatewayError:
     """Say to a client why the bank refused."""
+    error = _refusal(refused, credits_per_usd)
+    error.window = window_of(refused)
+    return error
+
+
+def window_of(answer: Admitted | Refused) -> Window | None:
+    """Return where the key stands in its requests per minute, if it has such a limit."""
+    if answer.limit is None or answer.limit_left is None or answer.limit_reset is None:
+        return None
+    return Window(answer.limit, answer.limit_left, answer.limit_reset)
+
+
+def _refusal(refused: Refused, credits_per_usd: int) -> GatewayError:
     wait = refused.retry_after
     match refused.why:
         case "insufficient_credits":

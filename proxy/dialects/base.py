@@ -6,7 +6,7 @@ and bytes go out, and the doors carry them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -14,7 +14,7 @@ import orjson
 
 from proxy.words.call import Call
 from proxy.words.chat import Frame
-from proxy.words.errors import GatewayError
+from proxy.words.errors import GatewayError, Window
 from proxy.words.usage import Usage
 
 MAX_DEPTH = 64
@@ -112,6 +112,18 @@ def _deeper_than(value: Any, limit: int) -> bool:
     return True
 
 
-def retry_after_header(error: GatewayError) -> Mapping[str, str]:
-    """Return the `Retry-After` field of an error that has one."""
-    return {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
+def error_headers(error: GatewayError) -> dict[str, str]:
+    """Return the fields an error brings with it."""
+    headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
+    return {**headers, **window_headers(error.window)}
+
+
+def window_headers(window: Window | None) -> dict[str, str]:
+    """Return the fields that tell a caller where it stands in its request limit."""
+    if window is None:
+        return {}
+    return {
+        "x-ratelimit-limit": str(window.limit),
+        "x-ratelimit-remaining": str(window.left),
+        "x-ratelimit-reset": str(window.reset),
+    }

@@ -9,9 +9,9 @@ from typing import Final
 
 import trio
 
-from proxy.dialects.base import Answer, retry_after_header
+from proxy.dialects.base import Answer, error_headers, window_headers
 from proxy.dialects.openai import OpenAIDialect
-from proxy.exchange import Core, Exchange
+from proxy.exchange import Core, Exchange, window_of
 from proxy.relay import Relay
 from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
@@ -103,7 +103,7 @@ class ModelRoutes:
 
 async def refuse(reply: Reply, dialect: OpenAIDialect, error: GatewayError, label: str) -> None:
     """Answer with a failure's true status."""
-    headers = {**_JSON, "x-request-id": label, **retry_after_header(error)}
+    headers = {**_JSON, "x-request-id": label, **error_headers(error)}
     await reply.whole(error.face.status, headers, dialect.error(error, label))
 
 
@@ -202,7 +202,7 @@ class _Conversation:
         exchange = self._exchange
         if not self._started:
             body = exchange.dialect.error(error, self._label)
-            headers = {**_JSON, **self._identity(), **retry_after_header(error)}
+            headers = {**_JSON, **self._identity(), **error_headers(error)}
             await self._reply.whole(error.face.status, headers, body)
             return
         await self._send(_late_failure(exchange, error))
@@ -211,11 +211,8 @@ class _Conversation:
     def _identity(self) -> dict[str, str]:
         exchange = self._exchange
         headers = {"x-request-id": self._label, "x-generation-id": exchange.generation_id}
-        admitted = exchange.admitted
-        if admitted is not None and admitted.limit is not None:
-            headers["x-ratelimit-limit"] = str(admitted.limit)
-            headers["x-ratelimit-remaining"] = str(admitted.limit_left)
-            headers["x-ratelimit-reset"] = str(admitted.limit_reset)
+        if exchange.admitted is not None:
+            headers |= window_headers(window_of(exchange.admitted))
         return headers
 
     def _headers(self) -> dict[str, str]:

@@ -95,6 +95,14 @@ FACES: Final[dict[Name, Face]] = {
 }
 
 
+class Window(NamedTuple):
+    """Where a caller stands in its request limit; `reset` is in seconds."""
+
+    limit: int
+    left: int
+    reset: int
+
+
 class GatewayError(Exception):
     """A failure as the client is told of it.
 
@@ -104,6 +112,7 @@ class GatewayError(Exception):
         param: the request field at fault.
         code: an upstream's own machine code, which replaces `name` in OpenAI's shape on both bases.
         retry_after: whole seconds the client should wait.
+        window: where the caller stands in its request limit, if it has one.
         detail: further members of the error object (`reason`, `upstream`, `required` …).
     """
 
@@ -115,6 +124,7 @@ class GatewayError(Exception):
         param: str | None = None,
         code: str | None = None,
         retry_after: int | None = None,
+        window: Window | None = None,
         detail: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
@@ -123,6 +133,7 @@ class GatewayError(Exception):
         self.param = param
         self.code = code
         self.retry_after = retry_after
+        self.window = window
         self.detail = dict(detail or {})
 
     @property

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from proxy.dialects.base import Answer, Bill, Encoder, retry_after_header
+from proxy.dialects.base import Answer, Bill, Encoder, error_headers
 from proxy.dialects.openai import OpenAIDialect, Style
 from proxy.dialects.openai_stream import StreamEncoder
 from proxy.dialects.openai_whole import WholeEncoder
@@ -181,10 +181,10 @@ class TestErrors:
         assert b'"available":0.000003,' in raw
 
     def test_a_wait_is_a_header(self) -> None:
-        assert retry_after_header(GatewayError("rate_limit_exceeded", "No.", retry_after=7)) == {
+        assert error_headers(GatewayError("rate_limit_exceeded", "No.", retry_after=7)) == {
             "retry-after": "7"
         }
-        assert retry_after_header(GatewayError("rate_limit_exceeded", "No.")) == {}
+        assert error_headers(GatewayError("rate_limit_exceeded", "No.")) == {}
 
 
 class TestSameLanguageStream:
