@@ -18,78 +18,76 @@ from prometheus_client import (
 
 from proxy import __version__
 from proxy.bank.desk import Desk
-from proxy.receipt import Attempt, Receipt
+from proxy.receipt import Receipt
 from proxy.words.usage import Usage
 
 _SECONDS = tuple(0.01 * 2**step for step in range(14))
 _OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
 
 
+class Children(dict[tuple[str, ...], Counter]):
+    """A counter's children by their label values: finding one again costs a third of `labels()`."""
+
+    def __init__(self, counter: Counter) -> None:
+        super().__init__()
+        self._counter = counter
+
+    def __missing__(self, values: tuple[str, ...]) -> Counter:
+        child = self[values] = self._counter.labels(*values) if values else self._counter
+        return child
+
+
 class Metrics:
     """The registry and its feeding."""
 
     def __init__(self, desk: Desk) -> None:
-        registry = self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "headrace_requests",
-            "Requests that reached the bank, by outcome.",
-            ["outcome", "error"],
-            registry=registry,
+        self.registry = CollectorRegistry()
+        self._requests = self._counter("headrace_requests", "Requests that were read.", "outcome", "error")
+        self._attempts = self._counter(
+            "headrace_upstream_attempts", "Attempts at providers.", "provider", "trouble"
         )
-        self._attempts = Counter(
-            "headrace_upstream_attempts", "Attempts at providers.", ["provider", "trouble"], registry=registry
+        self._tokens = self._counter("gen_ai_client_token_usage", "Tokens billed, by class.", "class")
+        self._distrusted = self._counter(
+            "headrace_usage_inconsistent", "Usage reports that cannot be true.", "provider"
         )
-        self._tokens = Counter(
-            "gen_ai_client_token_usage", "Tokens billed, by class.", ["class"], registry=registry
+        self._settled = self._counter("headrace_settled_nanousd", "Charged to clients.")
+        self._estimated = self._counter("headrace_estimated_usage", "Requests billed by our own count.")
+        self._first = self._histogram(
+            "gen_ai_server_time_to_first_token_seconds", "To the first relayed byte of a stream.", _SECONDS
         )
-        self._first = Histogram(
-            "gen_ai_server_time_to_first_token_seconds",
-            "From the request to the first relayed byte of a stream.",
-            registry=registry,
-            buckets=_SECONDS,
+        self._duration = self._histogram("gen_ai_server_request_duration_seconds", "Requests.", _SECONDS)
+        self._admit = self._histogram("headrace_admit_seconds", "Waiting for the hold.", _OVERHEAD)
+        pending = Gauge(
+            "headrace_bank_pending", "Operations the ledger has yet to take.", registry=self.registry
         )
-        self._duration = Histogram(
-            "gen_ai_server_request_duration_seconds", "Whole requests.", registry=registry, buckets=_SECONDS
-        )
-        self._admit = Histogram(
-            "headrace_admit_seconds", "Waiting for the hold.", registry=registry, buckets=_OVERHEAD
-        )
-        self._settled = Counter("headrace_settled_nanousd", "Charged to clients.", registry=registry)
-        self._estimated = Counter(
-            "headrace_estimated_usage", "Requests billed by our own count.", registry=registry
-        )
-        self._distrusted = Counter(
-            "headrace_usage_inconsistent",
-            "Usage reports that cannot be true.",
-            ["provider"],
-            registry=registry,
-        )
-        pending = Gauge("headrace_bank_pending", "Operations waiting for the ledger.", registry=registry)
         pending.set_function(lambda: desk.statistics().pending)
-        info = Gauge("headrace_build_info", "Always 1.", ["version"], registry=registry)
+        info = Gauge("headrace_build_info", "Always 1.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
 
     def observe(self, receipt: Receipt) -> None:
         """Count one finished request."""
-        self._requests.labels(receipt.outcome, receipt.error or "").inc()
+        self._requests[receipt.outcome, receipt.error or ""].inc()
         self._duration.observe(receipt.ended_at - receipt.started_at)
         self._admit.observe(receipt.admit_seconds)
         if receipt.first_relayed_at is not None:
             self._first.observe(receipt.first_relayed_at - receipt.started_at)
         for attempt in receipt.attempts:
-            self._observe_attempt(attempt)
+            self._attempts[attempt.provider, attempt.trouble or "none"].inc()
         for name, tokens in zip(Usage._fields, receipt.usage, strict=True):
             if tokens:
-                self._tokens.labels(name).inc(tokens)
-        self._settled.inc(receipt.cost)
+                self._tokens[(name,)].inc(tokens)
+        self._settled[()].inc(receipt.cost)
         if receipt.estimated:
-            self._estimated.inc()
+            self._estimated[()].inc()
         if receipt.usage_distrusted and receipt.winner is not None:
-            self._distrusted.labels(receipt.winner.provider).inc()
+            self._distrusted[(receipt.winner.provider,)].inc()
 
     def render(self) -> tuple[bytes, str]:
         """Return the text exposition and its content type. It holds the loop for as long as it takes."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
-    def _observe_attempt(self, attempt: Attempt) -> None:
-        self._attempts.labels(attempt.provider, attempt.trouble or "none").inc()
+    def _counter(self, name: str, text: str, *labels: str) -> Children:
+        return Children(Counter(name, text, labels, registry=self.registry))
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, text, registry=self.registry, buckets=buckets)

@@ -125,11 +125,10 @@ class Fleet:
             UpstreamError: with nothing left open.
         Cancelling closes the connection at once.
         """
+        error = UpstreamError("first_byte")
         try:
-            with trio.fail_after(first_byte):
+            with trio.move_on_after(first_byte):
                 return await self._open(deployment, call, attempt, reasoning=reasoning)
-        except trio.TooSlowError:
-            error = UpstreamError("first_byte")
         except httpx.RequestError as cause:
             error = UpstreamError(trouble_of(cause))
         except UpstreamError as cause:
