@@ -57,9 +57,7 @@ class Metrics:
         )
         self._duration = self._histogram("gen_ai_server_request_duration_seconds", "Requests.", _SECONDS)
         self._admit = self._histogram("headrace_admit_seconds", "Waiting for the hold.", _OVERHEAD)
-        pending = Gauge(
-            "headrace_bank_pending", "Operations the ledger has yet to take.", registry=self.registry
-        )
+        pending = Gauge("headrace_bank_pending", "Operations not yet answered.", registry=self.registry)
         pending.set_function(lambda: desk.statistics().pending)
         info = Gauge("headrace_build_info", "Always 1.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
