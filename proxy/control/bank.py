@@ -53,7 +53,7 @@ async def _opened(settings: Settings, stack: AsyncExitStack) -> SqliteStore:
     store = open_sqlite(settings.store.path, synchronous=settings.store.synchronous)
     try:
         return await stack.enter_async_context(store)
-    except (StoreError, ExceptionGroup) as error:
+    except (StoreError, OSError, ExceptionGroup) as error:
         found, path = _first(error), settings.store.path
         if not isinstance(found, StoreError | OSError):
             raise

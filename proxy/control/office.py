@@ -16,9 +16,9 @@ import trio
 
 from proxy.bank.book import Statement
 from proxy.bank.desk import Desk
-from proxy.bank.ops import Grant, Granted
+from proxy.bank.ops import BankUnavailableError, Grant, Granted, OutcomeUnknownError
 from proxy.bank.sqlite import SqliteStore
-from proxy.bank.store import ConflictError
+from proxy.bank.store import ConflictError, StoreError
 from proxy.bank.verify import Report, verify
 from proxy.settings import Settings
 from proxy.words.ids import KEY_PREFIXES, KeyKind, key_digest, new_key
@@ -85,11 +85,14 @@ class Office:
         """Run one command.
 
         Raises:
-            ControlError: it cannot be done; nothing was changed.
+            ControlError: it cannot be done; nothing was changed, unless the store failed.
         """
         if name not in self._commands:
             raise ControlError(f"no such command: {name}")
-        return await self._commands[name](**params)
+        try:
+            return await self._commands[name](**params)
+        except (StoreError, BankUnavailableError, OutcomeUnknownError) as error:
+            raise ControlError(f"the store failed: {error}") from error
 
     async def create_account(self, email: str, credits: str = "0", admin: bool = False) -> dict[str, Any]:  # noqa: A002, FBT001, FBT002 - the parameters' names are the command's
         """Make an account with starting credits; an administrator also gets a password, shown once."""
@@ -238,7 +241,7 @@ class Office:
         find = "SELECT id FROM project WHERE account = ? AND name = ?"
         rows = await self._store.read(find, (account, name))
         if not rows:
-            insert = "INSERT INTO project (account, name, created_at) VALUES (?, ?, ?)"
+            insert = "INSERT INTO project (account, name, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
             await self._store.write([(insert, (account, name, self._now()))])
             rows = await self._store.read(find, (account, name))
         project: int = rows[0][0]

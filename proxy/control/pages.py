@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import trio
 from quart import Response, g, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from proxy.words.ids import request_id
 
+App = Callable[[Any, Any, Any], Awaitable[None]]
+_SEND_SECONDS: Final = 15.0
 _REFUSALS: Final = {
     404: ("not_found", "There is no such route."),
     405: ("method_not_allowed", "This method is not allowed here."),
@@ -49,6 +52,7 @@ def make_scrape(render: Callable[[], tuple[bytes, str]]) -> QuartTrio:
 
 def _labelled(app: QuartTrio) -> QuartTrio:
     """Give every answer its request id, and every refusal our shape."""
+    app.asgi_app = _undisturbed(app.asgi_app)  # type: ignore[method-assign, assignment]
 
     @app.before_request
     async def name() -> None:
@@ -68,3 +72,21 @@ def _labelled(app: QuartTrio) -> QuartTrio:
         return {"error": {"code": code, "message": message, "request_id": g.request_id}}, status, headers
 
     return app
+
+
+def _undisturbed(app: App) -> App:
+    """Let no cancellation into a send.
+
+    Quart-Trio cancels a request's tasks as soon as Hypercorn says `http.disconnect`, which it does inside
+    the last `send`, before it has set its idle timer: the connection would then stay open for good, and a
+    stop would wait for it.
+    """
+
+    async def serve(scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+        async def whole(message: Any) -> None:
+            with trio.move_on_after(_SEND_SECONDS, shield=True):
+                await send(message)
+
+        await app(scope, receive, whole)
+
+    return serve

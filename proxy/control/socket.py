@@ -68,10 +68,11 @@ def _short(path: Path) -> Iterator[str]:
 async def _converse(stream: trio.SocketStream, handler: Handler) -> None:
     """Answer one client's commands in order. A client that misbehaves loses its connection, nothing else."""
     try:
-        while (message := await _receive(stream)) is not None:
+        while True:
+            message = await _receive(stream)
             with trio.move_on_after(_ANSWER_SECONDS, shield=True):
                 await stream.send_all(_packed(await answer(message, handler)))
-    except (trio.BrokenResourceError, ValueError):
+    except (trio.BrokenResourceError, EOFError, ValueError):
         pass
     finally:
         with trio.move_on_after(1, shield=True):
@@ -105,22 +106,19 @@ def result_of(answered: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _receive(stream: trio.SocketStream) -> Any:
-    head = await _exactly(stream, _LENGTH.size)
-    if head is None:
-        return None
-    (length,) = _LENGTH.unpack(head)
+    """Return a message; EOFError where there is none."""
+    (length,) = _LENGTH.unpack(await _exactly(stream, _LENGTH.size))
     if length > MAX_MESSAGE:
         raise ValueError("message too long")
-    body = await _exactly(stream, length)
-    return None if body is None else orjson.loads(body)
+    return orjson.loads(await _exactly(stream, length))
 
 
-async def _exactly(stream: trio.SocketStream, size: int) -> bytes | None:
+async def _exactly(stream: trio.SocketStream, size: int) -> bytes:
     received = bytearray()
     while len(received) < size:
         data = await stream.receive_some(size - len(received))
         if not data:
-            return None
+            raise EOFError
         received += data
     return bytes(received)
 

@@ -174,6 +174,11 @@ class Place:
         found = (await self.run("credits", "balance", email, "--json")).json
         return nano(found["posted"]), nano(found["held"])
 
+    async def listed(self, email: str = ADMIN) -> list[dict[str, Any]]:
+        """Return an account's keys, by the command."""
+        found: list[dict[str, Any]] = (await self.run("keys", "list", email, "--json")).json["keys"]
+        return found
+
     @asynccontextmanager
     async def begun(self, *args: str) -> AsyncIterator[tuple[trio.Process, Path, Path]]:
         """Start `headrace serve` for the length of the block, without waiting for it."""

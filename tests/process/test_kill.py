@@ -15,7 +15,7 @@ from tests.fakes.client import Client, chat, post, streaming
 from tests.fakes.script import STALL, Script
 from tests.fakes.upstream import FaultyUpstream
 
-from .place import ADMIN, Place, Served, nano, wait_until
+from .place import Place, Served, nano, wait_until
 
 CHAT = "/v1/chat/completions"
 GRANTED = nano("10000")
@@ -153,7 +153,7 @@ async def test_kills_while_it_starts_leave_a_store_that_starts(tmp_path: Path) -
     place = Place(tmp_path)
     for _ in range(4):
         async with place.begun() as (process, out, _):
-            with trio.move_on_after(moments.uniform(0.6, 1.3)):
+            with trio.move_on_after(moments.uniform(0.3, 0.9)):
                 await process.wait()
             assert process.poll() is None, out
             process.kill()

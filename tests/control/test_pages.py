@@ -1,0 +1,59 @@
+"""The cold pages: health, readiness, and what is said of what is not there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from proxy.app import Gateway, open_bank
+from proxy.control.pages import make_pages, make_scrape
+from proxy.settings import Settings
+from proxy.upstream.transport import UpstreamTransport
+from tests.e2e.harness import provider, settings_for
+
+
+@pytest.mark.parametrize(("ledger", "providers"), [(False, True), (True, False)])
+async def test_not_ready_is_503_and_says_which_part(ledger: bool, providers: bool) -> None:
+    app = make_pages(lambda: {"ledger": ledger, "providers": providers})
+    answer = await app.test_client().get("/readyz", headers={"x-request-id": "r"})
+    assert answer.status_code == 503
+    assert await answer.get_json() == {"status": "not ready", "ledger": ledger, "providers": providers}
+    assert answer.headers["x-request-id"] == "r"
+    assert (await app.test_client().get("/healthz")).status_code == 200
+
+
+async def _readiness(settings: Settings) -> dict[str, bool]:
+    async with open_bank(settings) as bank, UpstreamTransport() as transport:
+        return Gateway(settings, bank, transport)._readiness()
+
+
+async def test_ready_needs_a_provider_that_can_be_used(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, [])
+    assert await _readiness(settings) == {"ledger": True, "providers": True}
+    for providers in ((), (provider("keyless", "http://127.0.0.1:1", api_key=None),)):
+        assert not (await _readiness(replace(settings, providers=providers)))["providers"]
+    keyed = (provider("keyed", "http://127.0.0.1:1"),)
+    assert (await _readiness(replace(settings, providers=keyed)))["providers"]
+
+
+async def test_the_metrics_port_serves_metrics_and_nothing_else() -> None:
+    app = make_scrape(lambda: (b"a 1\n", "text/plain; version=1.0.0"))
+    answer = await app.test_client().get("/metrics")
+    assert (answer.status_code, await answer.get_data()) == (200, b"a 1\n")
+    assert answer.headers["content-type"] == "text/plain; version=1.0.0"
+    assert (await app.test_client().get("/healthz")).status_code == 404
+
+
+async def test_a_page_that_fails_says_so_in_our_shape() -> None:
+    def broken() -> dict[str, bool]:
+        raise RuntimeError("CANARY")
+
+    app = make_pages(broken)
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    answer = await app.test_client().get("/readyz", headers={"x-request-id": "r"})
+    assert answer.status_code == 500
+    assert await answer.get_json() == {
+        "error": {"code": "internal_error", "message": "The gateway failed.", "request_id": "r"}
+    }
