@@ -2,6 +2,7 @@
 PYTHON ?= python3
 RUN := .venv
 DEV := .venv-dev
+REAL := .venv-real
 LOCK_FLAGS := --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11
 
 .PHONY: run test lint fmt bench real lock prices clean debian
@@ -27,14 +28,15 @@ bench: $(DEV)/.ready
 	$(DEV)/bin/python -m bench $(ARGS)
 
 # A real model behind llama.cpp's own server, streamed through the gateway by the real SDK.
-real: $(DEV)/.ready
-	$(DEV)/bin/pip install --quiet --require-hashes -r tests/real/requirements.lock
-	$(DEV)/bin/pytest tests/real $(ARGS)
+real: $(REAL)/.ready
+	$(REAL)/bin/pytest tests/real $(ARGS)
 
-# Rewrites both locks from pyproject.toml (needs uv).
+# Rewrites the locks from pyproject.toml (needs uv).
 lock:
 	uv pip compile $(LOCK_FLAGS) pyproject.toml --group pyproject.toml:build -o requirements.lock
 	uv pip compile $(LOCK_FLAGS) pyproject.toml --group pyproject.toml:dev -o requirements-dev.lock
+	uv pip compile $(LOCK_FLAGS) pyproject.toml --group pyproject.toml:dev tests/real/requirements.in \
+		-c requirements-dev.lock -o tests/real/requirements.lock
 
 # Rewrites proxy/policy/prices.json from the pinned genai-prices.
 prices: $(DEV)/.ready
@@ -46,5 +48,8 @@ $(RUN)/.ready: requirements.lock pyproject.toml
 $(DEV)/.ready: requirements-dev.lock pyproject.toml
 	./deploy/venv $(PYTHON) $(DEV) requirements-dev.lock
 
+$(REAL)/.ready: tests/real/requirements.lock pyproject.toml
+	./deploy/venv $(PYTHON) $(REAL) tests/real/requirements.lock
+
 clean:
-	rm -rf $(RUN) $(DEV) build dist .coverage .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(RUN) $(DEV) $(REAL) build dist .coverage .hypothesis .mypy_cache .ruff_cache .import_linter_cache

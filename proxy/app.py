@@ -26,9 +26,10 @@ from proxy.control.pages import make_pages, make_scrape
 from proxy.control.secrets import WeakSecretError
 from proxy.control.socket import serve_control
 from proxy.edge.directory import Directory
-from proxy.edge.http2 import Door
+from proxy.edge.http2 import serve_asgi
 from proxy.edge.models import ModelRoutes
-from proxy.edge.server import ListenError, listen, serve_asgi
+from proxy.edge.routes import Routes
+from proxy.edge.server import ListenError, listen, serve_public
 from proxy.exchange import Core
 from proxy.observe.metrics import Metrics
 from proxy.policy.prices import PriceBook
@@ -93,7 +94,7 @@ async def _serve(settings: Settings, listening: socket.socket, scraped: socket.s
         url = _url(settings.server, listening)
         greeting = "" if await bank.office.has_accounts() else await _first_start(bank.office, url)
         print(f"headrace: serving on {url}{greeting}", flush=True)
-        await serve_asgi(gateway.door, listening, settings.server, until=stop.wait)
+        await serve_public(listening, gateway.routes, gateway.cold, settings.server, until=stop.wait)
         nursery.cancel_scope.cancel()
 
 
@@ -119,7 +120,8 @@ class Gateway:
         )
         directory = Directory(bank.office.principal, bank.pepper, time.time)
         bank.office.watch(directory.forget)
-        self.door = Door(ModelRoutes(core, directory), make_pages(self._readiness))
+        self.routes = Routes(ModelRoutes(core, directory))
+        self.cold = make_pages(self._readiness)
         self._bank = bank
         self._settings = settings
 

@@ -1,8 +1,9 @@
 """One request's life: plan, hold, race, relay, settle. It owns the money and knows no HTTP server.
 
-A door makes an `Exchange`, awaits `open`, drives `relay` with what `stream.read` gives, and calls
-`close` exactly once, whatever happened. `close` is synchronous: the end of the hold goes into the desk's
-outbox there and then, out of reach of any cancellation, and the client does not wait for it.
+A door makes an `Exchange`, awaits `open`, drives `relay` with what `stream.read` gives, calls `settle`
+once the relay is done, `leave` if the client goes, and `close` at the end, whatever happened. All three
+are synchronous: the end of the hold goes into the desk's outbox there and then, out of reach of any
+cancellation, and the client does not wait for it.
 
 Who pays what (contract 8): a failure before output costs nothing; a client that leaves pays for the
 prompt, once an upstream took it, and for exactly what was relayed; a whole answer that failed was never
@@ -66,7 +67,7 @@ class Exchange:
     Attributes:
         generation_id: identity of the hold and of `/generation`.
         plan, admitted, stream, relay: set as `open` gets that far.
-        left: the door sets it when the client has gone.
+        left: the client went before the bill was final.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Exchange:
         self._extension: Ticket | None = None
         self._extensions = 0
         self._no_more: GatewayError | None = None
-        self._closed = False
+        self._settled = False
         self.receipt = Receipt(
             generation_id=self.generation_id,
             request_id=request_id,
@@ -129,8 +130,7 @@ class Exchange:
         if self._no_more is not None:
             return self._no_more
         if self._extension is None:
-            self._submit_extension(max(self.receipt.held, 1))
-            return None
+            return self._ask_for_more()
         result = self._extension.result
         if result is None:
             if self._extension.error is not None:
@@ -147,17 +147,27 @@ class Exchange:
             except (BankUnavailableError, OutcomeUnknownError):
                 self._no_more = ledger_unavailable()
 
-    def close(self, error: GatewayError | None = None) -> Receipt:
-        """Stop the upstream, settle or void, tell the observers. Only the first call counts.
+    def leave(self) -> None:
+        """Take note that the client has gone, and stop everything now, whoever is waiting for what."""
+        self.left = not self._settled
+        self.close()
 
-        `error` is what the client is told, where that is not already the relay's own.
-        """
-        receipt = self.receipt
-        if self._closed:
-            return receipt
-        self._closed = True
+    def close(self, error: GatewayError | None = None) -> None:
+        """Settle, and stop the upstream; the second time it does nothing."""
+        self.settle(error)
         if self.stream is not None:
             self.stream.close()
+
+    def settle(self, error: GatewayError | None = None) -> None:
+        """End the hold and tell the observers. Only the first call counts.
+
+        To be called as soon as the bill is final: the client need not have taken the last bytes.
+        `error` is what the client is told, where that is not already the relay's own.
+        """
+        if self._settled:
+            return
+        self._settled = True
+        receipt = self.receipt
         receipt.ended_at = trio.current_time()
         told = error or (self.relay.error if self.relay else None)
         receipt.error = told.name if told is not None else None
@@ -172,7 +182,6 @@ class Exchange:
         self._end_hold(bill)
         for observe in self.core.observers:
             observe(receipt)
-        return receipt
 
     def _outcome(self, told: GatewayError | None) -> Outcome:
         if self.left:
@@ -240,6 +249,16 @@ class Exchange:
             ]
         return error
 
+    def _ask_for_more(self) -> GatewayError | None:
+        held, most = self.receipt.held, self.principal.limits.max_request
+        step = max(held, 1) if most is None else min(max(held, 1), most - held)
+        if step <= 0:
+            message = "This request would cost more than the key allows for one."
+            self._no_more = GatewayError("permission_denied", message)
+            return self._no_more
+        self._submit_extension(step)
+        return None
+
     def _submit_extension(self, amount: int) -> None:
         self._extensions += 1
         self._extension = self.core.desk.submit(
@@ -300,7 +319,7 @@ def ledger_unavailable() -> GatewayError:
     """Return the failure of a request that could not be held for."""
     return GatewayError(
         "service_unavailable",
-        "The ledger is not available; nothing was charged.",
+        "The ledger is not available.",
         retry_after=1,
         detail={"reason": "ledger"},
     )

@@ -34,10 +34,10 @@ async def open_bank(settings: Settings) -> AsyncIterator[Bank]:
     """Open the store, sweep it and run its desk for the length of the block. The caller holds the lock.
 
     Raises:
-        WeakSecretError: the pepper cannot be trusted.
+        WeakSecretError: the pepper cannot be trusted, or is gone.
         StoreError: the store cannot be opened.
     """
-    pepper = read_or_make(settings.secrets.dir, "pepper")
+    pepper = read_or_make(settings.secrets.dir, "pepper", used_by=settings.store.path)
     async with AsyncExitStack() as stack:
         store = await _opened(settings, stack)
         desk = Desk(store)

@@ -12,18 +12,21 @@ _BYTES: Final = 32
 
 
 class WeakSecretError(Exception):
-    """A secret file is too short, or others may read it."""
+    """A secret file is too short, others may read it, or it is gone."""
 
 
-def read_or_make(directory: Path, name: str) -> bytes:
-    """Return the secret `name`, making it on first use.
+def read_or_make(directory: Path, name: str, *, used_by: Path) -> bytes:
+    """Return the secret `name`, making it on first use: before there is a database that rests on it.
 
     Raises:
-        WeakSecretError: it is shorter than 32 bytes or its mode lets others read it.
+        WeakSecretError: it is shorter than 32 bytes, its mode lets others read it, or it is gone though
+            `used_by` is there, whose keys nobody could recognise any more.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / name
     if not path.exists():
+        if used_by.exists():
+            raise WeakSecretError(f"{path} is gone, and {used_by} rests on it: put it back")
         _make(path)
     return _read(path)
 

@@ -10,6 +10,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from proxy.bank.store import StoreError
+from proxy.exchange import ledger_unavailable
 from proxy.words.errors import GatewayError
 from proxy.words.ids import key_digest, key_kind
 from proxy.words.principal import Principal
@@ -65,7 +67,10 @@ class Directory:
         if digest in self._unknown:
             return None
         changes = self._changes
-        principal = await self._lookup(digest)
+        try:
+            principal = await self._lookup(digest)
+        except StoreError as error:
+            raise ledger_unavailable() from error
         # What was read before a change must not be remembered after it.
         if changes == self._changes:
             self._remember(digest, principal)

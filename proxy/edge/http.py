@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from proxy.words.errors import GatewayError
+
+JSON: Final = {"content-type": "application/json"}
 
 
 class ClientGoneError(Exception):

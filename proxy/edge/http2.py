@@ -7,63 +7,57 @@ ASGI calls `receive`, `http.disconnect` and `send`.
 
 from __future__ import annotations
 
+import logging
+import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final
-from urllib.parse import unquote
 
-from proxy.dialects.openai import OpenAIDialect
-from proxy.words.errors import GatewayError
-from proxy.words.ids import request_id
+import hypercorn.protocol
+import trio
+from h2.events import DataReceived
+from h2.exceptions import ProtocolError
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.events import Closed
+from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
 
-from .http import ClientGoneError, Reply, Request, body_too_large
-from .models import ModelRoutes, refuse
+from proxy.settings import Server
+
+from .http import ClientGoneError, body_too_large
+from .http1_peer import Peer
+from .lifespan import App, lifespan
+from .routes import Routes
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Any, Any, Any], Awaitable[None]]
-"""Frameworks type these three each in their own way."""
 
-_BASES: Final = (("/api/v1/", OpenAIDialect("aggregator")), ("/v1/", OpenAIDialect("gateway")))
-_COMPLETIONS: Final = "chat/completions"
+_HEADERS: Final = 16 * 1024
+_NEVER: Final = 2**31
+_log = logging.getLogger("headrace.edge")
 
 
 class Door:
     """An ASGI application in front of another."""
 
-    def __init__(self, routes: ModelRoutes, cold: App) -> None:
+    def __init__(self, routes: Routes, cold: App) -> None:
         self._routes = routes
         self._cold = cold
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or hand the scope on."""
         if scope["type"] == "http":
-            path = scope["path"]
-            for base, dialect in _BASES:
-                if path.startswith(base):
-                    request, reply = ASGIRequest(scope, receive), ASGIReply(send)
-                    await self._serve(request, reply, dialect, path.removeprefix(base))
-                    return
+            handler = self._routes.find(scope["method"], scope["path"])
+            if handler is not None:
+                await handler(ASGIRequest(scope, receive), ASGIReply(send))
+                return
         await self._cold(scope, receive, send)
-
-    async def _serve(self, request: Request, reply: Reply, dialect: OpenAIDialect, rest: str) -> None:
-        method = request.method
-        if rest == _COMPLETIONS and method == "POST":
-            await self._routes.chat(request, reply, dialect)
-        elif rest == "models" and method == "GET":
-            await self._routes.catalogue(request, reply, dialect)
-        elif rest.startswith("models/") and method == "GET":
-            await self._routes.model(request, reply, dialect, unquote(rest.removeprefix("models/")))
-        else:
-            label = request_id(request.headers.get("x-request-id"))
-            await refuse(reply, dialect, _no_route(method, rest), label)
-
-
-def _no_route(method: str, rest: str) -> GatewayError:
-    if rest in {_COMPLETIONS, "models"} or rest.startswith("models/"):
-        return GatewayError("method_not_allowed", f"{method[:16]} is not allowed here.")
-    return GatewayError("not_found", "There is no such route.")
 
 
 class ASGIRequest:
@@ -123,6 +117,117 @@ class ASGIReply:
     async def end(self) -> None:
         """End it."""
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def serve_asgi(
+    app: App,
+    listening: socket.socket,
+    settings: Server,
+    *,
+    until: Callable[[], Awaitable[None]] = trio.sleep_forever,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve an ASGI application until `until` returns, then let requests finish within `drain` seconds.
+
+    Hypercorn's own loop would do, but for two things: an exception in one connection ends it, and with it
+    all others, and clients can cause some (https://github.com/pgjones/hypercorn, `protocol/h2.py`).
+    """
+    server = Hypercorn(app, settings)
+    listener: Any = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+    tls = server.config.create_ssl_context()
+    if tls is not None:
+        listener = trio.SSLListener(listener, tls, https_compatible=True)
+    async with lifespan(app), trio.open_nursery() as connections:
+        async with trio.open_nursery() as accepting:
+            serve = partial(trio.serve_listeners, handler_nursery=connections)
+            await accepting.start(serve, server.serve, [listener])
+            task_status.started()
+            await until()
+            accepting.cancel_scope.cancel()
+        connections.cancel_scope.deadline = trio.current_time() + settings.drain
+        await server.stop()
+
+
+class Hypercorn:
+    """Hypercorn's protocols for connections that others accept; one that fails takes no other along."""
+
+    def __init__(self, app: App, settings: Server) -> None:
+        self._app = ASGIWrapper(app)
+        self._context = WorkerContext(None)
+        self.config = _config(settings)
+
+    async def serve(self, stream: Any) -> None:
+        """Serve a connection, encrypted or not, to its end."""
+        try:
+            await TCPServer(self._app, self.config, self._context, ConnectionState({}), stream)
+        except Exception:  # noqa: BLE001 - one connection must not take its neighbours down
+            _log.exception("a connection failed inside")
+
+    async def take_over(self, peer: Peer, data: bytes) -> None:
+        """Serve a connection of another server, of which `data` was read, to its end."""
+        await self.serve(_Replay(peer.release(), data))
+
+    async def stop(self) -> None:
+        """Close idle connections, and others after their last answer."""
+        await self._context.terminated.set()
+
+
+class _H2Protocol(H2Protocol):
+    """Hypercorn's, but a body may go on after its answer, and nothing outlives the connection."""
+
+    async def handle(self, event: Any) -> None:
+        await super().handle(event)
+        if isinstance(event, Closed):
+            # An answer that has ended, but waits for the client's window, would wait for good.
+            for buffer in list(self.stream_buffers.values()):
+                await buffer.close()
+
+    async def _handle_events(self, events: list[Any]) -> None:
+        for event in events:
+            if isinstance(event, DataReceived) and event.stream_id not in self.streams:
+                # Nobody reads it, but the window it used belongs to all streams (RFC 9113 section 5.2).
+                with suppress(ProtocolError):
+                    length = event.flow_controlled_length
+                    self.connection.acknowledge_received_data(length, event.stream_id)
+            else:
+                await super()._handle_events([event])
+        await self._flush()
+
+
+# There is no other way in: `ProtocolWrapper` looks the name up when a connection turns out to be HTTP/2.
+hypercorn.protocol.H2Protocol = _H2Protocol  # type: ignore[attr-defined]
+
+
+class _Replay:
+    """A socket stream whose first bytes have been read already: as much of one as Hypercorn uses."""
+
+    def __init__(self, sock: socket.socket, data: bytes) -> None:
+        sock.setblocking(False)  # noqa: FBT003 - the standard library takes no keyword
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        self._stream = stream
+        self._data = data
+        self.socket = stream.socket
+        self.send_all, self.send_eof, self.aclose = stream.send_all, stream.send_eof, stream.aclose
+
+    async def receive_some(self, max_bytes: int) -> bytes | bytearray:
+        data, self._data = self._data, b""
+        if data:
+            await trio.lowlevel.checkpoint()
+            return data
+        return await self._stream.receive_some(max_bytes)
+
+
+def _config(settings: Server) -> Config:
+    config = Config()
+    config.certfile = None if settings.tls_cert is None else str(settings.tls_cert)
+    config.keyfile = None if settings.tls_key is None else str(settings.tls_key)
+    config.graceful_timeout = settings.drain
+    config.keep_alive_timeout = settings.keep_alive
+    config.keep_alive_max_requests = _NEVER
+    config.h11_max_incomplete_size = _HEADERS
+    config.include_server_header = False
+    config.loglevel = "WARNING"
+    return config
 
 
 def _decoded(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -23,7 +22,8 @@ async def pump(
 ) -> None:
     """Relay an open stream to its end, within the provider's idle and total time.
 
-    A slow client is waited for without reading on, so it is never taken for a slow upstream.
+    A client or a ledger that takes its time is waited for without reading on, so neither is ever taken
+    for a slow upstream. The bill is settled before the last bytes are sent.
 
     Raises:
         GatewayError: the answer failed and the client was sent nothing of it (a whole answer).
@@ -33,35 +33,35 @@ async def pump(
     total = exchange.receipt.started_at + timeouts.total
     out = relay.begin(stream.head)
     progressed_at = trio.current_time()
-    ended = False
-    with trio.CancelScope() as patience:
-        while True:
-            if out:
-                await send(out)
-            if relay.done:
-                return
-            if relay.starved:
-                await exchange.more()
-                out = relay.resume()
-                continue
-            if ended:
-                out = relay.close()
-                continue
-            patience.deadline = min(progressed_at + _patience(relay, timeouts), total)
-            try:
-                data = await stream.read()
-            except UpstreamError as error:
-                out = relay.close() if relay.complete else relay.fail(outward([error]))
-                continue
-            finally:
-                patience.deadline = math.inf
-            ended = not data
-            out = relay.feed(data) if data else relay.close()
-            if relay.progressed:
-                progressed_at = trio.current_time()
-    out = relay.close() if relay.complete else relay.fail(_too_slow(total))
-    if out:
-        await send(out)
+    while True:
+        if relay.done:
+            exchange.settle()
+        if out:
+            await send(out)
+            progressed_at = trio.current_time()
+        if relay.done:
+            return
+        if relay.starved:
+            await exchange.more()
+            progressed_at = trio.current_time()
+            out = relay.resume()
+            continue
+        out = await _next(relay, stream, min(progressed_at + _patience(relay, timeouts), total), total)
+        if relay.progressed:
+            progressed_at = trio.current_time()
+
+
+async def _next(relay: Relay, stream: UpstreamStream, deadline: float, total: float) -> bytes:
+    """Read once and return what that gives the client."""
+    data: bytes | None = None
+    with trio.CancelScope(deadline=deadline):
+        try:
+            data = await stream.read()
+        except UpstreamError as error:
+            return relay.close() if relay.complete else relay.fail(outward([error]))
+    if data is not None:
+        return relay.feed(data) if data else relay.close()
+    return relay.close() if relay.complete else relay.fail(_too_slow(total))
 
 
 def _patience(relay: Relay, timeouts: Timeouts) -> float:

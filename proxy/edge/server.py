@@ -1,22 +1,23 @@
-"""Listening, and Hypercorn's Trio worker over our own sockets."""
+"""Listening, and which server does it: our own for HTTP/1.1, Hypercorn where TLS or HTTP/2 is asked for."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import trio
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.config import Config, Sockets
-from hypercorn.trio.run import worker_serve
 
 from proxy.settings import Server, split_bind
 
+from .http1 import serve_http1
+from .http2 import Door, serve_asgi
+from .lifespan import App
+from .routes import Routes
+
 _BACKLOG: Final = 4096
 _WRITE_STALL_MS: Final = 15_000
-_HEADERS: Final = 16 * 1024
-_NEVER: Final = 2**31
+_UNSENT: Final = 128 * 1024
 
 
 class ListenError(Exception):
@@ -26,8 +27,9 @@ class ListenError(Exception):
 def listen(bind: str) -> socket.socket:
     """Listen on `host:port`.
 
-    Hypercorn cannot cut a client that stops reading; `TCP_USER_TIMEOUT`, inherited by what is accepted,
-    lets the kernel do it.
+    What is accepted inherits the options. Hypercorn cannot cut a client that stops reading: with
+    `TCP_USER_TIMEOUT` the kernel does. Without `TCP_NOTSENT_LOWAT` it would take megabytes for a client
+    that does not read, who would be billed for them.
 
     Raises:
         ListenError: the address is in use, or not ours.
@@ -38,6 +40,7 @@ def listen(bind: str) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _WRITE_STALL_MS)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
         listening.bind((host, port))
         listening.listen(_BACKLOG)
     except OSError as error:
@@ -47,30 +50,19 @@ def listen(bind: str) -> socket.socket:
     return listening
 
 
-async def serve_asgi(
-    app: Any,
+async def serve_public(
     listening: socket.socket,
+    routes: Routes,
+    cold: App,
     settings: Server,
     *,
     until: Callable[[], Awaitable[None]] = trio.sleep_forever,
-    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve an ASGI application until `until` returns, then let requests finish within `drain` seconds."""
-    secure = settings.tls_cert is not None
-    sockets = Sockets([listening] if secure else [], [] if secure else [listening], [])
-    wrapped = ASGIWrapper(app)
-    config = _config(settings)
-    await worker_serve(wrapped, config, sockets=sockets, shutdown_trigger=until, task_status=task_status)
+    """Serve clients by the door for the socket: Hypercorn where there is TLS, else our own HTTP/1.1.
 
-
-def _config(settings: Server) -> Config:
-    config = Config()
-    config.certfile = None if settings.tls_cert is None else str(settings.tls_cert)
-    config.keyfile = None if settings.tls_key is None else str(settings.tls_key)
-    config.graceful_timeout = settings.drain
-    config.keep_alive_timeout = settings.keep_alive
-    config.keep_alive_max_requests = _NEVER
-    config.h11_max_incomplete_size = _HEADERS
-    config.include_server_header = False
-    config.loglevel = "WARNING"
-    return config
+    Until `until` returns; then requests may finish within `drain` seconds. Either runs `cold`'s lifespan.
+    """
+    if settings.tls_cert is None:
+        await serve_http1(listening, routes, cold, settings, until=until)
+    else:
+        await serve_asgi(Door(routes, cold), listening, settings, until=until)

@@ -86,7 +86,7 @@ class UpstreamStream:
 
         The last event and the end of the message often come in two packets.
         """
-        with trio.move_on_after(_DRAIN_SECONDS), suppress(httpx.RequestError):
+        with trio.move_on_after(_DRAIN_SECONDS), suppress(httpx.RequestError, trio.ClosedResourceError):
             while await self._reply.read():
                 pass
 
@@ -150,9 +150,10 @@ class Fleet:
         try:
             attempt.status = reply.status
             await self._check_status(reply, wire)
-            attempt.accepted = True
             decoder = wire.decoder()
-            head = await _first_event(reply, decoder, wire)
+            await _check_stream(reply, wire)
+            attempt.accepted = True
+            head = await _first_event(reply, decoder)
         except BaseException:
             reply.close()
             raise
@@ -165,10 +166,8 @@ class Fleet:
             raise wire.failure(reply.status, reply.headers, body, self._unix_time())
 
 
-async def _first_event(reply: Reply, decoder: Decoder, wire: Wire) -> list[Frame]:
+async def _first_event(reply: Reply, decoder: Decoder) -> list[Frame]:
     """Read until the answer has content; an answer that ends or fails before that is no answer."""
-    if not reply.headers.get("content-type", "").startswith("text/event-stream"):
-        raise await _not_a_stream(reply, wire)
     frames: list[Frame] = []
     received = 0
     while True:
@@ -185,14 +184,16 @@ async def _first_event(reply: Reply, decoder: Decoder, wire: Wire) -> list[Frame
             raise UpstreamError("protocol")
 
 
-async def _not_a_stream(reply: Reply, wire: Wire) -> UpstreamError:
-    """A 200 that is not a stream: an error object says what is wrong, anything else is not an answer."""
+async def _check_stream(reply: Reply, wire: Wire) -> None:
+    """Refuse a 200 that is no stream: an error object says what is wrong, all else is not an answer."""
+    if reply.headers.get("content-type", "").startswith("text/event-stream"):
+        return
     if reply.headers.get("content-type", "").startswith("application/json"):
         decoder = wire.decoder()
         decoder.feed(b"data: " + (await _read_error_body(reply)).replace(b"\n", b" ") + b"\n\n")
         if decoder.failure is not None:
-            return decoder.failure
-    return UpstreamError("bad_content", status=reply.status)
+            raise decoder.failure
+    raise UpstreamError("bad_content", status=reply.status)
 
 
 async def _read_error_body(reply: Reply) -> bytes:

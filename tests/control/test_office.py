@@ -10,6 +10,7 @@ import trio
 from proxy.bank.store import StoreError
 from proxy.control.bank import open_bank
 from proxy.control.office import Office
+from proxy.control.secrets import read_or_make
 from proxy.control.socket import ControlError
 from proxy.words.ids import key_digest
 from tests.e2e.harness import settings_for
@@ -109,6 +110,7 @@ async def test_a_store_that_fails_is_said_in_a_line(tmp_path: Path) -> None:
 
 
 async def test_a_store_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    read_or_make(tmp_path / "secrets", "pepper", used_by=tmp_path / "headrace.db")
     (tmp_path / "headrace.db").mkdir()
     with pytest.raises(StoreError, match=r"headrace\.db"):
         async with open_bank(settings_for(tmp_path, [])):

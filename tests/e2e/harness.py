@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import trio
 
 from proxy.app import Bank, Gateway, open_bank
 from proxy.bank.ops import Extend
-from proxy.edge.server import listen, serve_asgi
+from proxy.edge.http1 import serve_http1
+from proxy.edge.http2 import Door as ASGIDoor
+from proxy.edge.http2 import serve_asgi
+from proxy.edge.server import listen
 from proxy.receipt import Receipt
 from proxy.settings import Deployment, Metrics, Model, Provider, Secrets, Server, Settings, Store, Timeouts
 from proxy.upstream.transport import UpstreamTransport
 from proxy.words.money import Price, Rates
 
+Door = Literal["http1", "asgi"]
 UPSTREAM_KEY = "sk-upstream-CANARY-0123456789"
 EMAIL = "user@example.com"
 INPUT, OUTPUT = 1_000_000_000, 2_000_000_000
@@ -99,8 +105,8 @@ class Running:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
-    """Run a gateway for the length of the block."""
+async def running(settings: Settings, *, door: Door = "http1") -> AsyncIterator[Running]:
+    """Run a gateway behind one of its doors for the length of the block."""
     listening = listen(settings.server.bind)
     host, port = listening.getsockname()[:2]
     async with open_bank(settings) as bank, UpstreamTransport() as transport, trio.open_nursery() as nursery:
@@ -108,10 +114,10 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         gateway = Gateway(settings, bank, transport, observers=[receipts.observe])
         under_test = Running(f"http://{host}:{port}/v1", bank, gateway, transport, receipts)
         stop = trio.Event()
-        await nursery.start(
-            lambda task_status: serve_asgi(
-                gateway.door, listening, settings.server, until=stop.wait, task_status=task_status
-            )
-        )
+        if door == "http1":
+            start = partial(serve_http1, listening, gateway.routes, gateway.cold)
+        else:
+            start = partial(serve_asgi, ASGIDoor(gateway.routes, gateway.cold), listening)
+        await nursery.start(partial(start, settings.server, until=stop.wait))
         yield under_test
         stop.set()

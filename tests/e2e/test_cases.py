@@ -18,7 +18,7 @@ import pytest
 import trio
 import trustme
 
-from proxy.edge import models
+from proxy.edge import conversation
 from proxy.receipt import Receipt
 from proxy.settings import Provider
 from proxy.words.usage import DEFAULT_RATIO, count
@@ -131,7 +131,7 @@ def expected_cost(case: Case, receipt: Receipt, relayed: int) -> int:
 
 async def play(case: Case, directory: Path, monkeypatch: pytest.MonkeyPatch, *, healthy: bool) -> None:
     if case.comment_after is not None:
-        monkeypatch.setattr(models, "FIRST_COMMENT_AFTER", case.comment_after)
+        monkeypatch.setattr(conversation, "FIRST_COMMENT_AFTER", case.comment_after)
     async with place_for(case) as (url, server), FaultyUpstream() as second:
         providers: list[Provider] = [provider("first", url, timeouts=dict(case.timeouts))]
         if healthy:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from proxy.edge import models
+from proxy.edge import conversation
 from proxy.words.ids import new_key
 from tests.fakes.client import Client, chat, get, post
 from tests.fakes.script import Script
@@ -230,8 +230,8 @@ async def test_an_answer_says_who_gave_it_and_what_it_cost(gateway: Running) -> 
 async def test_a_long_silence_is_filled_with_comments_and_still_falls_over(
     tmp_path: Path, upstream: FaultyUpstream, spare: FaultyUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "FIRST_COMMENT_AFTER", 0.05)
-    monkeypatch.setattr(models, "COMMENT_EVERY", 0.05)
+    monkeypatch.setattr(conversation, "FIRST_COMMENT_AFTER", 0.05)
+    monkeypatch.setattr(conversation, "COMMENT_EVERY", 0.05)
     release = trio.Event()
     upstream.default = Script(before_head=release, status=500, body=b"{}")
     providers = [provider("first", upstream.base_url), provider("second", spare.base_url)]

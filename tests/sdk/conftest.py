@@ -14,5 +14,5 @@ from .place import Place, place_for, settings_at
 
 @pytest.fixture
 async def place(tmp_path: Path, upstream: FaultyUpstream) -> AsyncIterator[Place]:
-    async with place_for(settings_at(tmp_path, upstream), upstream) as place:
+    async with place_for(settings_at(tmp_path, upstream.base_url), upstream) as place:
         yield place

@@ -1,0 +1,147 @@
+"""The HTTP/1.1 door: an accept loop, a task for each connection, one sweeper, and a graceful stop.
+
+Hypercorn's own HTTP/1.1 costs about 500 µs a request under Trio and cannot cut a client that stops
+reading; this is why there is another. It serves plain sockets; TLS and HTTP/2 stay with Hypercorn.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import trio
+
+from proxy.settings import Server
+from proxy.words.errors import GatewayError
+from proxy.words.ids import request_id
+
+from .http1_cold import Cold
+from .http1_connection import Connection, Http1Handler, Service
+from .http1_limits import Limits
+from .http1_peer import Peer, Poll
+from .http2 import Door, Hypercorn
+from .lifespan import App, lifespan
+from .routes import Routes, dialect_of
+
+_AT_ONCE: Final = 64
+"""Connections accepted before other tasks get a turn."""
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_LIMITS: Final = Limits()
+_log = logging.getLogger("headrace.edge")
+
+
+async def serve_http1(
+    listening: socket.socket,
+    routes: Routes,
+    cold: App,
+    settings: Server,
+    *,
+    limits: Limits = _LIMITS,
+    until: Callable[[], Awaitable[None]] = trio.sleep_forever,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve a listening, non-blocking socket until `until` returns, then let requests finish.
+
+    Idle connections are closed at once then, and what still runs after `settings.drain` seconds is
+    cancelled. The socket is closed. Cancelling stops at once. Exceptions leave in groups, but no request
+    raises any.
+    """
+    hypercorn = Hypercorn(Door(routes, cold), settings)
+    service = Service(_finder(routes, Cold(cold)), hypercorn.take_over, limits, settings.keep_alive)
+    doorman = _Doorman(listening, service)
+    async with lifespan(cold), trio.open_nursery() as background:
+        background.start_soon(doorman.poll.run)
+        background.start_soon(doorman.sweep)
+        async with trio.open_nursery() as connections:
+            with listening:
+                async with trio.open_nursery() as accepting:
+                    accepting.start_soon(doorman.accept, connections)
+                    task_status.started()
+                    await until()
+                    accepting.cancel_scope.cancel()
+            connections.cancel_scope.deadline = trio.current_time() + settings.drain
+            doorman.stop()
+            await hypercorn.stop()
+        background.cancel_scope.cancel()
+
+
+def _finder(routes: Routes, cold: Cold) -> Callable[[str, str], Http1Handler]:
+    def find(method: str, path: str) -> Http1Handler:
+        return routes.find(method, path) or cold
+
+    return find
+
+
+class _Doorman:
+    """Lets connections in, and looks after those that are."""
+
+    def __init__(self, listening: socket.socket, service: Service) -> None:
+        self._listening = listening
+        self._service = service
+        self._inside: set[Connection] = set()
+        self.poll = Poll()
+
+    async def accept(self, nursery: trio.Nursery) -> None:
+        """Accept until cancelled; each connection gets a task in `nursery`."""
+        while True:
+            await trio.lowlevel.wait_readable(self._listening)
+            for _ in range(_AT_ONCE):
+                try:
+                    sock, address = self._listening.accept()
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    # Others are of the one connection that was about to be accepted (accept(2)).
+                    if error.errno in _EXHAUSTED:
+                        _log.warning("cannot accept: %s", error.strerror)
+                        await trio.sleep(self._service.limits.pause)
+                    break
+                self._let_in(sock, address, nursery)
+
+    def _let_in(self, sock: socket.socket, address: Any, nursery: trio.Nursery) -> None:
+        sock.setblocking(False)  # noqa: FBT003 - the standard library takes no keyword
+        if len(self._inside) >= self._service.limits.connections:
+            _turn_away(sock)
+            return
+        peer = Peer(sock, address[:2], self.poll, self._service.limits.write_stall)
+        connection = Connection(peer, self._service)
+        self._inside.add(connection)
+        nursery.start_soon(self._serve, connection)
+
+    async def _serve(self, connection: Connection) -> None:
+        try:
+            await connection.run()
+        finally:
+            self._inside.discard(connection)
+
+    async def sweep(self) -> None:
+        """End what is past its deadline, until cancelled: one look at all, instead of a timer for each."""
+        while True:
+            await trio.sleep(self._service.limits.sweep)
+            now = trio.current_time()
+            for connection in self._inside:
+                if connection.peer.deadline <= now:
+                    connection.peer.expire()
+
+    def stop(self) -> None:
+        """Let no connection have another request."""
+        self._service.stopping = True
+        for connection in self._inside:
+            connection.stop()
+
+
+def _turn_away(sock: socket.socket) -> None:
+    """Refuse a connection too many, without reading what it wants."""
+    error = GatewayError("service_unavailable", "There are too many connections.", retry_after=1)
+    label = request_id(None)
+    body = dialect_of("").error(error, label)
+    head = (
+        f"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nx-request-id: {label}\r\n"
+        f"retry-after: 1\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    with sock, suppress(OSError):
+        sock.send(head.encode("ascii") + body)

@@ -1,0 +1,1 @@
+"""A real model behind llama.cpp's own server: `make real`. Not part of `make test`."""

@@ -1,0 +1,1 @@
+"""TLS for real, towards providers and towards clients."""
