@@ -107,17 +107,21 @@ class Running:
 @asynccontextmanager
 async def running(settings: Settings, *, door: Door = "http1") -> AsyncIterator[Running]:
     """Run a gateway behind one of its doors for the length of the block."""
-    listening = listen(settings.server.bind)
-    host, port = listening.getsockname()[:2]
-    async with open_bank(settings) as bank, UpstreamTransport() as transport, trio.open_nursery() as nursery:
-        receipts = Receipts()
-        gateway = Gateway(settings, bank, transport, observers=[receipts.observe])
-        under_test = Running(f"http://{host}:{port}/v1", bank, gateway, transport, receipts)
-        stop = trio.Event()
-        if door == "http1":
-            start = partial(serve_http1, listening, gateway.routes, gateway.cold)
-        else:
-            start = partial(serve_asgi, ASGIDoor(gateway.routes, gateway.cold), listening)
-        await nursery.start(partial(start, settings.server, until=stop.wait))
-        yield under_test
-        stop.set()
+    with listen(settings.server.bind) as listening:
+        host, port = listening.getsockname()[:2]
+        async with (
+            open_bank(settings) as bank,
+            UpstreamTransport() as transport,
+            trio.open_nursery() as nursery,
+        ):
+            receipts = Receipts()
+            gateway = Gateway(settings, bank, transport, observers=[receipts.observe])
+            under_test = Running(f"http://{host}:{port}/v1", bank, gateway, transport, receipts)
+            stop = trio.Event()
+            if door == "http1":
+                start = partial(serve_http1, listening, gateway.routes, gateway.cold)
+            else:
+                start = partial(serve_asgi, ASGIDoor(gateway.routes, gateway.cold), listening)
+            await nursery.start(partial(start, settings.server, until=stop.wait))
+            yield under_test
+            stop.set()
