@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import trio
 
+from proxy.control.secrets import read_or_make
+
 from .place import Place, free_port
 
 COMMANDS = (
@@ -106,6 +108,7 @@ async def test_a_directory_has_one_gateway(tmp_path: Path) -> None:
 async def test_a_store_that_is_none_is_refused(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.data.mkdir()
+    read_or_make(place.data / "secrets", "pepper", used_by=place.data / "headrace.db")
     database = place.data / "headrace.db"
     database.write_bytes(b"not a database, however long one looks at it" * 100)
     for args in (("serve",), ("verify",)):
@@ -115,6 +118,7 @@ async def test_a_store_that_is_none_is_refused(tmp_path: Path) -> None:
 async def test_another_programs_store_is_refused_and_left_alone(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.data.mkdir()
+    read_or_make(place.data / "secrets", "pepper", used_by=place.data / "headrace.db")
     place.write("CREATE TABLE recipe (name TEXT)")
     assert "another program's" in (await place.run("verify")).refused()
     assert place.rows("SELECT name FROM sqlite_schema WHERE type = 'table'") == [("recipe",)]
