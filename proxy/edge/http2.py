@@ -165,7 +165,8 @@ class Hypercorn:
 
     async def take_over(self, peer: Peer, data: bytes) -> None:
         """Serve a connection of another server, of which `data` was read, to its end."""
-        await self.serve(_Replay(peer.release(), data))
+        with peer.release() as sock:
+            await self.serve(_Replay(sock, data))
 
     async def stop(self) -> None:
         """Close idle connections, and others after their last answer."""
