@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
+import orjson
 import trio
 
 from proxy.bank.book import Statement
@@ -202,18 +203,20 @@ class Office:
     async def principal(self, digest: bytes) -> Principal | None:
         """Return whom a key's digest stands for; None for unknown and revoked ones."""
         rows = await self._store.read(
-            "SELECT id, kind, account, project, expires_at,"
+            "SELECT id, kind, account, project, expires_at, models,"
             " rpm, tokens_per_day, concurrency, max_request, max_output"
             " FROM api_key WHERE digest = ? AND revoked_at IS NULL",
             (digest,),
         )
         if not rows:
             return None
-        key_id, kind, account, project, expires, *limits = rows[0]
+        key_id, kind, account, project, expires, models, *limits = rows[0]
         plan = self._settings.plans.get("default", Limits())
         if kind == "project":
             plan = Limits(rpm=PROJECT_RPM, tokens_per_day=PROJECT_TOKENS_PER_DAY)
-        return Principal(account, key_id, kind, project, _merged(Limits(*limits), plan), expires_at=expires)
+        allowed = None if models is None else frozenset(orjson.loads(models))
+        within = _merged(Limits(*limits), plan)
+        return Principal(account, key_id, kind, project, within, allowed, expires)
 
     async def _issue(
         self,

@@ -69,7 +69,9 @@ def _labelled(app: QuartTrio) -> QuartTrio:
         code, message = _REFUSALS.get(status, ("invalid_request", error.name))
         allowed = error.valid_methods if isinstance(error, MethodNotAllowed) else None
         headers = {"allow": ", ".join(sorted(allowed))} if allowed else {}
-        return {"error": {"code": code, "message": message, "request_id": g.request_id}}, status, headers
+        # A websocket's refusal comes without `before_request`.
+        label = g.get("request_id") or request_id(None)
+        return {"error": {"code": code, "message": message, "request_id": label}}, status, headers
 
     return app
 

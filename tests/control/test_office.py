@@ -58,17 +58,18 @@ async def test_of_two_rotations_of_one_key_one_is_done(tmp_path: Path) -> None:
 
 
 async def test_a_rotated_key_keeps_every_limit(tmp_path: Path) -> None:
-    limits = "tokens_per_day = 5, concurrency = 6, max_request = 7, max_output = 8, expires_at = 4000000000"
+    limits = "tokens_per_day = 5, concurrency = 6, max_request = 7, max_output = 8"
+    others = """expires_at = 4000000000, models = '["a"]'"""
     async with open_bank(settings_for(tmp_path, [])) as bank:
         await bank.office.create_account(A)
         first = await bank.office.create_key(A)
-        await bank.store.write([(f"UPDATE api_key SET {limits}", ())])  # noqa: S608
+        await bank.store.write([(f"UPDATE api_key SET {limits}, {others}", ())])  # noqa: S608
         key = (await bank.office.rotate_key(first["id"]))["key"]
         principal = await bank.office.principal(key_digest(bank.pepper, key))
         assert principal is not None
         found = principal.limits
         assert (found.tokens_per_day, found.concurrency, found.max_request, found.max_output) == (5, 6, 7, 8)
-        assert principal.expires_at == 4_000_000_000
+        assert (principal.expires_at, principal.models) == (4_000_000_000, frozenset({"a"}))
 
 
 async def test_a_project_has_one_active_key_however_many_are_made_at_once(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from quart.testing import WebsocketResponseError
 
 from proxy.app import Gateway, open_bank
 from proxy.control.pages import make_pages, make_scrape
@@ -57,3 +58,11 @@ async def test_a_page_that_fails_says_so_in_our_shape() -> None:
     assert await answer.get_json() == {
         "error": {"code": "internal_error", "message": "The gateway failed.", "request_id": "r"}
     }
+
+
+async def test_a_websocket_is_refused() -> None:
+    app = make_pages(dict)
+    refused = pytest.RaisesExc(WebsocketResponseError, check=lambda told: told.response.status_code == 400)
+    with pytest.RaisesGroup(refused):
+        async with app.test_client().websocket("/readyz") as websocket:
+            await websocket.receive()
