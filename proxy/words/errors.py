@@ -260,24 +260,24 @@ _SECRETS: Final = re.compile(
       \b[a-z][a-z0-9+.-]{0,20}://\S+                                      # addresses
     | \bBearer\s+\S+
     | \b(?:sk|gsk|csk|xai|hf|gh[opsu]|pplx|nvapi|fd_agg|fd_mcp|flp_sk|fk)[-_][\w*.-]{6,}  # keys
-    | \b(?:pk|rk|key|org|proj|req)[-_](?=[\w*.-]*[\d*])[\w*.-]{6,}         # keys and ids, no mere words
+    | \b(?:pk|rk|key|org|proj|req)[-_](?=[\w*.-]{0,64}?[\d*])[\w*.-]{6,}   # keys and ids, no mere words
     | \bAIza[\w-]{20,} | \bAKIA[0-9A-Z]{16}\b | \bya29\.\S+ | \beyJ[\w.-]{16,}
     | [^\s*]{0,40}\*{3,}\S*                                              # keys the upstream masked
     | \b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b
-    | \b(?=[a-z_]*\d)\w{28,}                                             # any long opaque word
-    | (?<![\w:])(?=[0-9a-f:\[]*\d)\[?(?:                                  # IPv6, but no time of day
+    | \b(?=[a-z_]{0,64}\d)\w{28,}                                             # any long opaque word
+    | (?<![\w:])(?=[0-9a-f:\[]{0,40}\d)\[?(?:                                  # IPv6, but no time of day
         (?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}
         | (?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6})?::(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6})?
       )(?![\w:])(?:\](?::\d+)?)?
     | \b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b
     | \blocalhost\b(?::\d+)?
-    | \b(?:[a-z0-9-]+\.)+(?:com|net|org|io|ai|dev|app|cloud|internal|corp|intranet|local|localdomain|svc|lan)
-      \b(?::\d+)?
+    | \b(?:[a-z0-9-]{1,63}\.){1,8}
+      (?:com|net|org|io|ai|dev|app|cloud|internal|corp|intranet|local|localdomain|svc|lan)\b(?::\d+)?
     """
 )
 
 
 def cleaned(text: str, limit: int = 500) -> str:
     """Return an upstream's words without keys, organisations, addresses and hosts, cut to `limit`."""
-    visible = "".join(character if character.isprintable() else " " for character in text[: 4 * limit])
+    visible = "".join(character if character.isprintable() else " " for character in text[: 2 * limit])
     return _SECRETS.sub("[redacted]", visible)[:limit]
