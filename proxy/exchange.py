@@ -41,7 +41,7 @@ from proxy.receipt import Attempt, Outcome, Receipt
 from proxy.recording import record_of
 from proxy.relay import Meter, Relay
 from proxy.settings import Deployment, Settings
-from proxy.upstream.fleet import Fleet, UpstreamStream
+from proxy.upstream.fleet import Fleet, Needs, UpstreamStream
 from proxy.words.call import Call
 from proxy.words.errors import GatewayError, UpstreamError, Window, outward
 from proxy.words.ids import new_generation_id
@@ -236,8 +236,9 @@ class Exchange:
         attempt = Attempt(deployment.provider.name, deployment.model, trio.current_time())
         self.receipt.attempts.append(attempt)
         plan = self.plan
+        needs = Needs(plan.reasoning, plan.max_output)
         return await self.core.fleet.open(
-            deployment, self.call, attempt, first_byte=plan.first_byte, reasoning=plan.reasoning
+            deployment, self.call, attempt, first_byte=plan.first_byte, needs=needs
         )
 
     def _all_failed(self, errors: Sequence[UpstreamError]) -> GatewayError:

@@ -20,6 +20,7 @@ from proxy.wires.base import Decoder
 from proxy.words.chat import (
     Event,
     Frame,
+    OpaqueDelta,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
@@ -35,7 +36,7 @@ class Meter:
     """Counts what was relayed, and knows how much more the hold can pay for.
 
     Attributes:
-        answer_bytes, reasoning_bytes: UTF-8 bytes relayed, tool calls and refusals being answer.
+        answer_bytes, reasoning_bytes: UTF-8 bytes relayed, all that is not reasoning being answer.
         hold: nano-USD held now.
         limit: bytes the hold pays for in all; None where output is free.
         low: bytes beyond which the hold should be extended: three quarters of them, but never before the
@@ -230,6 +231,8 @@ class Relay:
         elif isinstance(event, ToolCallDelta):
             size = text_size(event.arguments) + text_size(event.name or "")
             self.meter.answer_bytes += sign * size
+        elif isinstance(event, OpaqueDelta):
+            self.meter.answer_bytes += sign * event.size
         elif isinstance(event, UsageReport):
             self.reported = event
 

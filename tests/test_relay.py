@@ -20,6 +20,7 @@ from proxy.words.chat import (
     Event,
     Finished,
     Frame,
+    OpaqueDelta,
     ReasoningDelta,
     RefusalDelta,
     Started,
@@ -241,14 +242,14 @@ class TestCounting:
             [
                 Frame((Started("1", "m", 0), TextDelta("é"), ReasoningDelta("✓✓"))),
                 Frame((RefusalDelta("no"), ToolCallDelta(0, "call_1", "name", "{}"))),
-                Frame((ToolCallDelta(0, None, None, "[]"),)),
+                Frame((ToolCallDelta(0, None, None, "[]"), OpaqueDelta(5))),
             ]
         )
         scene.feed()
         metered = scene.relay.meter
         assert metered.reasoning_bytes == 6
-        assert metered.answer_bytes == 2 + 2 + len("name{}") + 2
-        assert metered.usage() == Usage(input=PROMPT, output=3, reasoning=2)
+        assert metered.answer_bytes == 2 + 2 + len("name{}") + 2 + 5
+        assert metered.usage() == Usage(input=PROMPT, output=5, reasoning=2)
 
     def test_how_it_was_cut_does_not_matter(self) -> None:
         one, many = Scene([text("a" * 9)]), Scene([text("a")] * 9)

@@ -9,6 +9,7 @@ from proxy.words.chat import (
     Event,
     Finished,
     Frame,
+    OpaqueDelta,
     ReasoningDelta,
     RefusalDelta,
     Started,
@@ -45,7 +46,7 @@ def _choices(events: Sequence[Event]) -> list[dict[str, Any]]:
     """Gather events by choice: clients look for one entry per choice in a chunk."""
     choices: dict[int, dict[str, Any]] = {}
     for event in events:
-        if isinstance(event, Started | UsageReport):
+        if isinstance(event, Started | UsageReport | OpaqueDelta):
             continue
         index = event.choice
         choice = choices.setdefault(index, {"index": index, "delta": {}, "finish_reason": None})

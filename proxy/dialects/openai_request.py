@@ -24,6 +24,7 @@ from proxy.words.chat import (
     Tool,
     ToolUse,
 )
+from proxy.words.errors import GatewayError
 from proxy.words.usage import text_size
 
 from .fields import Body, array, boolean, integer, mapping, number, refuse, string
@@ -45,6 +46,17 @@ _KNOWN: Final = frozenset(
     }
 )
 
+_PRICED_APART: Final = frozenset(
+    {
+        *("models", "route", "provider", "preset"),
+        *("plugins", "transforms", "web_search_options", "best_of"),
+    }
+)
+"""Fields by which an aggregator would answer with another model, or a provider do work that no token of
+the answer shows: the client's price is not made for it (openrouter.ai/docs, "Provider routing", "Plugins",
+"Presets"; platform.openai.com/docs/guides/tools-web-search; `best_of` bills answers nobody sees)."""
+_TOOLS: Final = frozenset({"function", "custom"})
+"""Kinds of tools the client runs. A provider charges by the call for those it runs itself."""
 
 _WEIGHED: Final = frozenset({"role", "content"})
 """Members of a message that are weighed by themselves, or not at all; of the others the JSON is."""
@@ -52,6 +64,7 @@ _WEIGHED: Final = frozenset({"role", "content"})
 
 def read_chat(body: dict[str, Any]) -> ChatRequest:
     """Read a checked request. Raises GatewayError naming the first field at fault."""
+    _check_priced(body)
     messages, weight = _messages(body)
     tools = _tools(body)
     stream = boolean(body, "stream") or False
@@ -79,6 +92,16 @@ def read_chat(body: dict[str, Any]) -> ChatRequest:
         user=string(body, "user", 512),
         extra=extra,
     )
+
+
+def _check_priced(body: Body) -> None:
+    for name in _PRICED_APART & body.keys():
+        if body[name] is not None:
+            raise _unpriced(name)
+
+
+def _unpriced(param: str) -> GatewayError:
+    return GatewayError("unsupported_parameter", f"'{param}' is not supported here.", param=param)
 
 
 class _Weight:
@@ -164,12 +187,14 @@ def _tool_choice(body: Body) -> Any:
 
 
 def _tools(body: Body) -> tuple[Tool, ...]:
-    """Functions become words; a vendor's own tool kinds stay in `origin` alone."""
+    """Functions become words; OpenAI's other kind, whose input is plain text, stays in `origin` alone."""
     found = []
     for index, tool in enumerate(array(body, "tools", MAX_TOOLS) or []):
         where = f"tools[{index}]"
         if not isinstance(tool, dict) or not isinstance(tool.get("type"), str):
             refuse(where, "must be an object with a 'type'")
+        if tool["type"] not in _TOOLS:
+            raise _unpriced(f"{where}.type")
         if tool["type"] == "function":
             found.append(_function(tool.get("function"), f"{where}.function"))
     return tuple(found)

@@ -21,6 +21,9 @@ from .openai_usage import usage_object
 _CONCATENATED: Final = frozenset({"content", "refusal", "reasoning_content", "reasoning"})
 _JOINED: Final = frozenset({"arguments", "data", "transcript"})
 """Within `function_call` and `audio`."""
+_CALLED: Final = {"function": "arguments", "custom": "input"}
+"""Kinds of tool calls, and the member of each that comes in pieces."""
+_FOLDED_APART: Final = frozenset({"index", *_CALLED})
 _DROPPED: Final = frozenset({"choices", "usage", "object", "obfuscation"})
 
 
@@ -84,7 +87,7 @@ class _Choice:
             if value is None or name == "index":
                 continue
             if name == "delta":
-                self._fold_delta(value)
+                self._fold_delta(value or {})
             elif name == "finish_reason":
                 self.finish_reason = self.finish_reason or value
             elif name == "logprobs" and isinstance(value, dict):
@@ -99,7 +102,7 @@ class _Choice:
             if name in _CONCATENATED and isinstance(value, str):
                 self.texts.setdefault(name, []).append(value)
             elif name == "tool_calls":
-                for fragment in value:
+                for fragment in value or ():
                     self.tools.setdefault(fragment.get("index", 0), _ToolCall()).fold(fragment)
             elif isinstance(value, list) and isinstance(self.members.get(name), list):
                 self.members[name] = self.members[name] + value
@@ -132,24 +135,26 @@ class _Choice:
 class _ToolCall:
     """One tool call, folded from its fragments."""
 
-    __slots__ = ("arguments", "function", "members")
+    __slots__ = ("called", "kind", "members", "pieces")
 
     def __init__(self) -> None:
-        self.arguments: list[str] = []
-        self.function: dict[str, Any] = {}
+        self.kind = "function"
+        self.pieces: list[str] = []
+        self.called: dict[str, Any] = {}
         self.members: dict[str, Any] = {}
 
     def fold(self, fragment: dict[str, Any]) -> None:
-        function = fragment.get("function") or {}
-        self.arguments.append(function.get("arguments") or "")
-        self.function |= {k: v for k, v in function.items() if k != "arguments" and v is not None}
-        self.members |= {
-            k: v for k, v in fragment.items() if k not in {"index", "function"} and v is not None
-        }
+        if fragment.get("custom"):
+            self.kind = "custom"
+        text = _CALLED[self.kind]
+        called = fragment.get(self.kind) or {}
+        self.pieces.append(called.get(text) or "")
+        self.called |= {k: v for k, v in called.items() if k != text and v is not None}
+        self.members |= {k: v for k, v in fragment.items() if k not in _FOLDED_APART and v is not None}
 
     def written(self) -> dict[str, Any]:
-        function = {**self.function, "arguments": "".join(self.arguments)}
-        return {"type": "function", **self.members, "function": function}
+        called = {**self.called, _CALLED[self.kind]: "".join(self.pieces)}
+        return {"type": self.kind, **self.members, self.kind: called}
 
 
 def _joined(kept: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:

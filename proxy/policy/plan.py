@@ -30,3 +30,5 @@ class Plan:
     reasoning: bool = False
     """The model takes `max_completion_tokens` and no `temperature`."""
     strategy: Strategy = "failover"
+    max_output: int | None = None
+    """The most tokens of one choice the key may have; an upstream is never asked for more."""

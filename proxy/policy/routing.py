@@ -65,6 +65,7 @@ class Router:
             price_version=route.version,
             reasoning=route.reasoning,
             strategy=route.strategy,
+            max_output=principal.limits.max_output,
         )
 
     def catalogue(self, now: datetime) -> Iterator[Offer]:

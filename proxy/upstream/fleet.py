@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import httpx
 import trio
 
 from proxy.receipt import Attempt
-from proxy.settings import Deployment
+from proxy.settings import Deployment, Provider
 from proxy.wires.base import Decoder, Target, Wire
 from proxy.words.call import Call
 from proxy.words.chat import CONTENT, Frame
@@ -56,6 +56,13 @@ class Line(Protocol):
     async def post(self, path: str, headers: Sequence[tuple[str, str]], body: bytes) -> Reply:
         """Send a request to `path` below the provider's base URL; return when the head has come."""
         ...
+
+
+class Needs(NamedTuple):
+    """What a request needs said in the same way wherever it goes; see `wires.base.Target`."""
+
+    reasoning: bool = False
+    max_output: int | None = None
 
 
 class UpstreamStream:
@@ -114,12 +121,11 @@ class Fleet:
         return self._wires[deployment.provider.wire].language
 
     async def open(
-        self, deployment: Deployment, call: Call, attempt: Attempt, *, first_byte: float, reasoning: bool
+        self, deployment: Deployment, call: Call, attempt: Attempt, *, first_byte: float, needs: Needs
     ) -> UpstreamStream:
         """Open one attempt, writing into `attempt` how it went.
 
-        `first_byte` is the seconds it may take to the first event; `reasoning` tells a model that takes
-        `max_completion_tokens` and no `temperature`.
+        `first_byte` is the seconds it may take to the first event.
 
         Raises:
             UpstreamError: with nothing left open.
@@ -128,29 +134,30 @@ class Fleet:
         error = UpstreamError("first_byte")
         try:
             with trio.move_on_after(first_byte):
-                return await self._open(deployment, call, attempt, reasoning=reasoning)
+                return await self._open(deployment, call, attempt, needs)
         except httpx.RequestError as cause:
             error = UpstreamError(trouble_of(cause))
         except UpstreamError as cause:
             error = cause
+            _hide(error, deployment.provider)
         attempt.trouble = error.trouble
         attempt.status = attempt.status or error.status
         attempt.ended_at = trio.current_time()
         raise error
 
     async def _open(
-        self, deployment: Deployment, call: Call, attempt: Attempt, *, reasoning: bool
+        self, deployment: Deployment, call: Call, attempt: Attempt, needs: Needs
     ) -> UpstreamStream:
         provider = deployment.provider
         wire = self._wires[provider.wire]
-        target = Target(deployment.model, reasoning=reasoning, stream_options=provider.stream_options)
+        target = Target(deployment.model, needs.reasoning, provider.stream_options, needs.max_output)
         outgoing = wire.encode(call, target)
         line = self._lines[provider.name]
         reply = await line.post(outgoing.path, wire.headers(provider.api_key), outgoing.body)
         try:
             attempt.status = reply.status
             await self._check_status(reply, wire)
-            decoder = wire.decoder()
+            decoder = wire.decoder(call.choices)
             await _check_stream(reply, wire)
             attempt.accepted = True
             head = await _first_event(reply, decoder)
@@ -164,6 +171,13 @@ class Fleet:
         if reply.status != 200:
             body = await _read_error_body(reply)
             raise wire.failure(reply.status, reply.headers, body, self._unix_time())
+
+
+def _hide(error: UpstreamError, provider: Provider) -> None:
+    """Strike this very provider's key and host out of its words, whatever they look like."""
+    for secret in (provider.api_key, httpx.URL(provider.base_url).host):
+        if error.message and secret:
+            error.message = error.message.replace(secret, "[redacted]")
 
 
 async def _first_event(reply: Reply, decoder: Decoder) -> list[Frame]:

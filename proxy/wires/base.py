@@ -25,6 +25,8 @@ class Target:
     """The model takes `max_completion_tokens` and no `temperature`."""
     stream_options: bool = True
     """The upstream accepts `stream_options`."""
+    max_output: int | None = None
+    """The most tokens one choice may have, whatever the client asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Decoder(Protocol):
 
     @property
     def complete(self) -> bool:
-        """Whether every choice that began has finished."""
+        """Whether every choice has finished."""
         ...
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -75,8 +77,8 @@ class Wire(Protocol):
         """Write a request. Raises GatewayError where this wire cannot express it."""
         ...
 
-    def decoder(self) -> Decoder:
-        """Begin to read an answer."""
+    def decoder(self, choices: int = 1) -> Decoder:
+        """Begin to read an answer of so many choices."""
         ...
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> UpstreamError:

@@ -8,7 +8,7 @@ inside a 200 stream, no `[DONE]`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -21,6 +21,7 @@ from proxy.words.chat import (
     Frame,
     ImagePart,
     Message,
+    OpaqueDelta,
     OpaquePart,
     Part,
     ReasoningDelta,
@@ -34,11 +35,21 @@ from proxy.words.chat import (
 )
 from proxy.words.errors import GatewayError, UpstreamError, cleaned
 from proxy.words.sse import LineTooLongError, SSEDecoder
-from proxy.words.usage import MAX_TOKENS, Usage
+from proxy.words.usage import MAX_TOKENS, Usage, text_size
 
 from .base import Outgoing, Target, failure_for
 
 _BAD_CONTENT: Final = "bad_content"
+_DELTA: Final = frozenset(
+    {"role", "content", "refusal", "reasoning_content", "reasoning", "tool_calls", "function_call"}
+)
+_DEEP: Final = 400
+"""Bytes of a payload that may be nested deeper than orjson writes (254 levels)."""
+_MEDIA: Final = 2048
+_MEDIA_SHARE: Final = 64
+"""A string longer than `_MEDIA` in a member we do not know is audio or an image in base64. A second of
+24 kHz speech is 64,000 characters and 20 tokens, a PNG of 1.3 million some 4,000: one byte of text in 64
+is more than either (platform.openai.com/docs/guides/audio, /images)."""
 
 
 class OpenAIWire:
@@ -63,13 +74,15 @@ class OpenAIWire:
         if target.stream_options:
             offered = call.origin.body.get("stream_options") if same else None
             body["stream_options"] = {**(offered or {}), "include_usage": True}
+        if target.max_output is not None:
+            _limit_output(body, target.max_output)
         if target.reasoning:
             _suit_reasoning_model(body)
         return Outgoing("/chat/completions", orjson.dumps(body))
 
-    def decoder(self) -> OpenAIDecoder:
+    def decoder(self, choices: int = 1) -> OpenAIDecoder:
         """Begin to read a stream of chunks."""
-        return OpenAIDecoder()
+        return OpenAIDecoder(choices)
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> UpstreamError:
         """Read OpenAI's error object; its words are kept only where the request was at fault."""
@@ -77,6 +90,12 @@ class OpenAIWire:
         if error.trouble == "rejected":
             _add_words(error, _error_object(body))
         return error
+
+
+def _limit_output(body: dict[str, Any], most: int) -> None:
+    given = [name for name in ("max_completion_tokens", "max_tokens") if body.get(name) is not None]
+    for name in given or ["max_tokens"]:
+        body[name] = min(body.get(name) or most, most)
 
 
 def _suit_reasoning_model(body: dict[str, Any]) -> None:
@@ -158,9 +177,10 @@ def _part(part: Part) -> Mapping[str, Any]:
 class OpenAIDecoder:
     """Reads one answer: SSE payloads, each a `chat.completion.chunk`."""
 
-    __slots__ = ("_finished", "_seen", "_sse", "_started", "done", "failure")
+    __slots__ = ("_choices", "_finished", "_seen", "_sse", "_started", "done", "failure")
 
-    def __init__(self) -> None:
+    def __init__(self, choices: int = 1) -> None:
+        self._choices = choices
         self._sse = SSEDecoder()
         self._started = False
         self._seen: set[int] = set()
@@ -170,8 +190,9 @@ class OpenAIDecoder:
 
     @property
     def complete(self) -> bool:
-        """Whether every choice that began has finished."""
-        return bool(self._finished) and self._seen == self._finished
+        """Whether every choice has finished; there may be fewer than asked for where the upstream says so."""
+        enough = self.done or len(self._finished) >= self._choices
+        return enough and bool(self._finished) and self._seen == self._finished
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take body bytes; return the frames they complete."""
@@ -213,6 +234,8 @@ class OpenAIDecoder:
 
     def _frame(self, payload: bytes) -> Frame:
         body = orjson.loads(payload)
+        if len(payload) > _DEEP and payload.count(b"{") + payload.count(b"[") > _DEEP // 2:
+            orjson.dumps(body)  # refuses what is nested too deeply to be written again
         if body.get("error"):
             raise _reported_error(body["error"])
         events: list[Event] = []
@@ -260,17 +283,51 @@ def _read_delta(delta: Mapping[str, Any], index: int, events: list[Event]) -> No
     refusal = delta.get("refusal")
     if refusal:
         events.append(RefusalDelta(_text(refusal), index))
-    for fragment in delta.get("tool_calls") or ():
-        function = fragment.get("function") or {}
-        events.append(_tool_call(_index(fragment), fragment.get("id"), function, index))
+    events += [
+        _tool_call(_index(fragment), fragment.get("id"), _called(fragment), index)
+        for fragment in delta.get("tool_calls") or ()
+    ]
     function = delta.get("function_call")
     if function:
         events.append(_tool_call(0, None, function, index))
+    unknown = delta.keys() - _DELTA
+    if unknown:
+        _read_unknown(delta, unknown, index, events)
+
+
+def _called(fragment: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what is called and how: a function's arguments, or the plain text a custom tool takes."""
+    custom = fragment.get("custom")
+    if custom:
+        return {"name": custom.get("name"), "arguments": custom.get("input")}
+    return fragment.get("function") or {}
 
 
 def _tool_call(position: int, id_: str | None, function: Mapping[str, Any], choice: int) -> ToolCallDelta:
     name, arguments = function.get("name"), function.get("arguments")
     return ToolCallDelta(position, id_, None if name is None else _text(name), _text(arguments or ""), choice)
+
+
+def _read_unknown(delta: Mapping[str, Any], names: Iterable[str], index: int, events: list[Event]) -> None:
+    """Count what a vendor's members hold, so that output of any kind is paid for by the hold."""
+    # OpenRouter says the same text twice.
+    told = bool(delta.get("reasoning") or delta.get("reasoning_content"))
+    size = sum(_weight(delta[name]) for name in names if not (told and name == "reasoning_details"))
+    if size:
+        events.append(OpaqueDelta(size, index))
+
+
+def _weight(value: Any) -> int:
+    """Return the bytes of text that a value counts as: all of its own, and a share of its encoded media."""
+    weight = 0
+    left = [value]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            weight += len(value) // _MEDIA_SHARE if len(value) > _MEDIA else text_size(value)
+        elif isinstance(value, dict | list):
+            left += value.values() if isinstance(value, dict) else value
+    return weight
 
 
 def _index(member: Mapping[str, Any]) -> int:

@@ -25,6 +25,11 @@ class Call(Protocol):
         """The client's own limit on the output of one choice."""
         ...
 
+    @property
+    def choices(self) -> int:
+        """How many answers were asked for."""
+        ...
+
     def prompt_tokens(self, ratio: int) -> int:
         """Return the prompt's tokens by our own count."""
         ...

@@ -125,6 +125,11 @@ class ChatRequest:
     extra: Mapping[str, Json] = field(default_factory=dict)
     """Fields outside this vocabulary, by name."""
 
+    @property
+    def choices(self) -> int:
+        """How many answers were asked for."""
+        return self.n
+
     def prompt_tokens(self, ratio: int) -> int:
         """Return the prompt's tokens by our own count (`usage.count`), images by a flat figure."""
         return (
@@ -176,6 +181,13 @@ class ToolCallDelta(NamedTuple):
     choice: int = 0
 
 
+class OpaqueDelta(NamedTuple):
+    """Output this vocabulary has no word for (audio, images …); `size` is the bytes of text it counts as."""
+
+    size: int
+    choice: int = 0
+
+
 class UsageReport(NamedTuple):
     """What the upstream says it used; `trusted` is False where the figures cannot be true."""
 
@@ -190,8 +202,10 @@ class Finished(NamedTuple):
     choice: int = 0
 
 
-Event = Started | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | UsageReport | Finished
-CONTENT = (TextDelta, ReasoningDelta, RefusalDelta, ToolCallDelta, Finished)
+Event = (
+    Started | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | OpaqueDelta | UsageReport | Finished
+)
+CONTENT = (TextDelta, ReasoningDelta, RefusalDelta, ToolCallDelta, OpaqueDelta, Finished)
 """Events that show the model has answered; the first of them decides a race."""
 
 

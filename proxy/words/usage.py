@@ -11,8 +11,8 @@ from typing import NamedTuple
 DEFAULT_RATIO = 4000
 """Thousandths of a UTF-8 byte per token: four bytes, the usual figure for English text."""
 
-MAX_TOKENS = 100_000_000
-"""The sanity cap: a reported figure beyond it is not believed."""
+MAX_TOKENS = 10_000_000
+"""The sanity cap: a reported figure beyond it, the largest context window there is, is not believed."""
 
 
 class Usage(NamedTuple):

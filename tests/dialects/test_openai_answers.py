@@ -718,3 +718,22 @@ def test_openais_own_accumulator_agrees() -> None:
     assert only.message.content == expected["content"]
     assert snapshot.usage is not None
     assert snapshot.usage.total_tokens == 7
+
+
+def test_a_custom_tool_call_folds_like_a_function() -> None:
+    first = {"index": 0, "id": "c1", "type": "custom", "custom": {"name": "f", "input": "x"}}
+    more = {"index": 0, "custom": {"input": "y"}}
+    encoder = whole(SAME)
+    encoder.feed(frames_of(*[chunk(choice({"tool_calls": [each]})) for each in (first, more)]))
+    (told,) = orjson.loads(encoder.finish(BILL))["choices"]
+    assert told["message"]["tool_calls"] == [
+        {"id": "c1", "type": "custom", "custom": {"name": "f", "input": "xy"}}
+    ]
+
+
+@pytest.mark.parametrize("odd", [{"delta": []}, {"delta": 0}, {"delta": {"tool_calls": False}}])
+def test_an_odd_nothing_folds_into_nothing(odd: dict[str, Any]) -> None:
+    encoder = whole(SAME)
+    encoder.feed(frames_of(chunk({"index": 0, **odd}), chunk(choice({"content": "a"}, "stop"))))
+    (told,) = orjson.loads(encoder.finish(BILL))["choices"]
+    assert told["message"]["content"] == "a"

@@ -197,6 +197,31 @@ def test_a_wrong_field_is_named(wrong: dict[str, Any], param: str) -> None:
     assert len(error.message) < 300
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "param"),
+    [
+        *((name, ["x"], name) for name in ("models", "plugins", "transforms")),
+        *((name, {"order": []}, name) for name in ("provider", "web_search_options")),
+        *((name, "x", name) for name in ("route", "preset")),
+        ("best_of", 4, "best_of"),
+        ("tools", [{"type": "web_search"}], "tools[0].type"),
+        ("tools", [{"type": "custom", "custom": {"name": "f"}}, {"type": "mcp"}], "tools[1].type"),
+    ],
+)
+def test_what_the_price_is_not_made_for_is_refused(field: str, value: Any, param: str) -> None:
+    error = refused(orjson.dumps({**GOOD, field: value}))
+    assert (error.name, error.param, error.face.status) == ("unsupported_parameter", param, 400)
+    assert asked(**{field: None}).model == GOOD["model"]
+
+
+@pytest.mark.fault("F23")
+@pytest.mark.parametrize("filler", [b"[],", b"{},", b"0,"])
+def test_json_of_countless_parts_is_refused_before_it_is_built(filler: bytes) -> None:
+    error = refused(b'{"messages": [' + filler * 2_100_000 + b"0]}")
+    assert (error.name, error.face.status) == ("invalid_json", 400)
+    assert "too many" in error.message
+
+
 def test_a_missing_messages_is_named() -> None:
     assert refused(b"{}").param == "messages"
 
@@ -363,8 +388,8 @@ class TestGoodShapes:
     def test_tools(self) -> None:
         schema = {"type": "object", "properties": {"a": {"type": "string"}}}
         function = {"name": "f", "description": "F.", "parameters": schema, "strict": True}
-        search = {"type": "web_search"}
-        tools = [{"type": "function", "function": function}, search]
+        custom = {"type": "custom", "custom": {"name": "g"}}
+        tools = [{"type": "function", "function": function}, custom]
         choice = {"type": "function", "function": {"name": "f"}}
         request = asked(tools=tools, tool_choice=choice, parallel_tool_calls=False)
         assert request.tools == (Tool("f", "F.", schema, strict=True),)

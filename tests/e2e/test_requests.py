@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import trio
 from proxy.edge import conversation
 from proxy.words.ids import new_key
 from tests.fakes.client import Client, chat, get, post
-from tests.fakes.script import Script
+from tests.fakes.script import Script, error
 from tests.fakes.upstream import FaultyUpstream
 
 from .harness import Running, provider, running, settings_for
@@ -271,3 +272,24 @@ async def test_unknown_routes_and_methods_answer_in_json(gateway: Running, base:
     missing = await get(url, "/nothing")
     assert missing.status == 404
     assert missing.error["code"] == ("404" if base == "/v1" else "not_found")
+
+
+async def test_an_upstreams_words_never_hold_its_key_or_host(
+    tmp_path: Path, upstream: FaultyUpstream
+) -> None:
+    upstream.queue.append(error(400, "the key hushhush is not for 'm' at 127.0.0.1, says hushhush"))
+    here = provider("up", upstream.base_url, api_key="hushhush")
+    async with running(settings_for(tmp_path, [here])) as gateway:
+        key = await gateway.key()
+        answer = await post(gateway.url, PATH, chat("m"), key=key)
+    assert answer.status == 400
+    assert answer.error["message"] == "the key [redacted] is not for 'm' at [redacted], says [redacted]"
+
+
+async def test_a_keys_limit_is_what_the_upstream_is_asked_for(
+    gateway: Running, upstream: FaultyUpstream
+) -> None:
+    key = await gateway.key()
+    await gateway.bank.store.write([("UPDATE api_key SET max_output = 7", ())])
+    assert (await post(gateway.url, PATH, chat("m", max_tokens=9), key=key)).status == 200
+    assert json.loads(upstream.requests[-1].body)["max_tokens"] == 7

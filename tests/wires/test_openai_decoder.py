@@ -16,6 +16,7 @@ from proxy.words.chat import (
     Event,
     Finished,
     Frame,
+    OpaqueDelta,
     ReasoningDelta,
     RefusalDelta,
     Started,
@@ -246,6 +247,57 @@ def test_complete_is_every_begun_choice_finished_whatever_the_marker_says(
     assert decoder.failure is None
 
 
+@pytest.mark.fault("F58")
+@pytest.mark.parametrize(
+    ("chunks", "marker", "complete"),
+    [
+        ((text("a"), end(), text("b", 1), end(index=1)), b"", True),
+        ((text("a"), end()), b"", False),
+        ((text("a"), end()), b"data: [DONE]\n\n", True),
+    ],
+)
+def test_of_two_choices_both_must_finish_unless_the_upstream_says_that_was_all(
+    chunks: tuple[dict[str, Any], ...], marker: bytes, complete: bool
+) -> None:
+    decoder = OpenAIDecoder(2)
+    decoder.feed(sse(*chunks) + marker)
+    assert decoder.complete is complete
+
+
+@pytest.mark.parametrize(
+    ("delta", "size"),
+    [
+        ({"audio": {"id": "audio_1", "data": "A" * 6400, "transcript": "Hello"}}, 7 + 100 + 5),
+        ({"images": [{"type": "image_url", "image_url": {"url": "B" * 64_000}}]}, 9 + 1000),
+        ({"annotations": [{"type": "url", "url": "http://a"}], "role": "assistant"}, 3 + 8),
+        ({"reasoning_details": [{"text": "Hm"}]}, 2),
+        ({"vendor": "größe"}, 7),
+    ],
+)
+def test_output_of_unknown_kinds_weighs(delta: dict[str, Any], size: int) -> None:
+    frames, decoder = read(sse(chunk(choice(delta)), end()))
+    assert events(frames) == [BEGIN, OpaqueDelta(size), Finished("stop")]
+    assert decoder.complete
+
+
+def test_reasoning_told_twice_weighs_once() -> None:
+    frames, _ = read(sse(chunk(choice({"reasoning": "Hm", "reasoning_details": [{"text": "Hm"}]}))))
+    assert events(frames) == [BEGIN, ReasoningDelta("Hm")]
+
+
+@pytest.mark.parametrize("delta", [{"role": "assistant"}, {"vendor": None}, {"vendor": [7, {"a": False}]}])
+def test_what_holds_no_text_weighs_nothing(delta: dict[str, Any]) -> None:
+    frames, _ = read(sse(chunk(choice(delta))))
+    assert events(frames) == [BEGIN]
+
+
+def test_a_custom_tools_input_is_a_tool_call() -> None:
+    first = {"index": 0, "id": "c1", "type": "custom", "custom": {"name": "f", "input": "x"}}
+    more = {"index": 0, "custom": {"input": "y"}}
+    frames, _ = read(sse(*(chunk(choice({"tool_calls": [each]})) for each in (first, more))))
+    assert events(frames) == [BEGIN, ToolCallDelta(0, "c1", "f", "x"), ToolCallDelta(0, None, None, "y")]
+
+
 @pytest.mark.fault("F76")
 @pytest.mark.parametrize("after", [b"data: [DONE]\n\n", sse(text("more")), b"data: {\n\n"])
 def test_what_follows_done_is_ignored(after: bytes) -> None:
@@ -293,6 +345,7 @@ BAD_PAYLOADS = {
     "name a number": b'{"choices": [{"index": 0, "delta": {"tool_calls": [{"function": {"name": 7}}]}}]}',
     "function a string": b'{"choices": [{"index": 0, "delta": {"tool_calls": [{"function": "f"}]}}]}',
     "function_call a string": b'{"choices": [{"index": 0, "delta": {"function_call": "f"}}]}',
+    "nested deeper than can be written": b'{"x": ' + b"[" * 300 + b"]" * 300 + b"}",
     "nested too deep": b'{"choices": ' + b"[" * 2000 + b"]" * 2000 + b"}",
 }
 

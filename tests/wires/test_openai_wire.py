@@ -64,7 +64,7 @@ class TestSameLanguage:
             },
             {"logit_bias": {"50256": -100}, "seed": 7},
             {"functions": [{"name": "f"}], "function_call": "auto"},
-            {"tools": [{"type": "web_search", "where": "here"}]},
+            {"tools": [{"type": "custom", "custom": {"name": "f"}, "where": "here"}]},
             {"temperature": None},
         ],
     )
@@ -197,6 +197,7 @@ class Speech:
     model = "tts"
     stream = False
     max_tokens = None
+    choices = 1
 
     def prompt_tokens(self, ratio: int) -> int:
         return 1
@@ -209,6 +210,30 @@ def test_a_call_that_is_no_chat_is_refused() -> None:
     with pytest.raises(GatewayError) as caught:
         WIRE.encode(Speech(), TARGET)
     assert caught.value.name == "unsupported_parameter"
+
+
+@pytest.mark.parametrize("language", ["openai", "other"])
+@pytest.mark.parametrize(
+    ("asked", "sent_on"),
+    [
+        ({}, {"max_tokens": 50}),
+        ({"max_tokens": 20}, {"max_tokens": 20}),
+        ({"max_tokens": 51}, {"max_tokens": 50}),
+    ],
+)
+def test_a_keys_limit_is_the_most_that_is_asked_for(
+    language: str, asked: dict[str, Any], sent_on: dict[str, Any]
+) -> None:
+    body = sent({**ASKED, **asked}, replace(TARGET, max_output=50), language=language)
+    assert {name: value for name, value in body.items() if name.startswith("max_")} == sent_on
+
+
+def test_a_keys_limit_holds_for_either_name() -> None:
+    target = replace(TARGET, max_output=50)
+    assert sent({**ASKED, "max_completion_tokens": 99}, target)["max_completion_tokens"] == 50
+    both = sent({**ASKED, "max_completion_tokens": 99, "max_tokens": 98}, target)
+    assert (both["max_completion_tokens"], both["max_tokens"]) == (50, 50)
+    assert sent(ASKED, replace(target, reasoning=True))["max_completion_tokens"] == 50
 
 
 STATUSES: list[tuple[int, Trouble]] = [
