@@ -96,7 +96,7 @@ def read_chat(body: dict[str, Any]) -> ChatRequest:
 
 def _check_priced(body: Body) -> None:
     for name in _PRICED_APART & body.keys():
-        if body[name] is not None:
+        if body[name]:
             raise _unpriced(name)
 
 

@@ -88,7 +88,8 @@ async def test_a_thousand_requests_for_a_hundred_holds(tmp_path: Path, upstream:
     upstream.default = Script(before_head=release, prompt_tokens=PROMPT)
     statuses: list[int] = []
     lowest: list[int] = []
-    async with running(settings_for(tmp_path, [provider("up", upstream.base_url)])) as gateway:
+    patient = provider("up", upstream.base_url, timeouts={"connect": 50.0, "first_byte": 50.0})
+    async with running(settings_for(tmp_path, [patient])) as gateway:
         key = await gateway.key(as_credits(100 * hold(8)))
 
         async def one() -> None:

@@ -211,7 +211,7 @@ async def test_unknown_fields_reach_the_upstream_unchanged(place: Place, stream:
     extra = {
         "top_k": 5,
         "min_p": 0.05,
-        "provider": {"order": ["a", "b"], "allow_fallbacks": False},
+        "provider_options": {"order": ["a", "b"], "allow_fallbacks": False},
         "transforms": [],
         "x_null": None,
         "ünïcode": "✓",
