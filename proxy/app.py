@@ -32,10 +32,13 @@ from proxy.edge.routes import Routes
 from proxy.edge.server import ListenError, listen, serve_public
 from proxy.exchange import Core
 from proxy.observe.metrics import Metrics
+from proxy.policy.budgets import Shares
+from proxy.policy.health import Health
 from proxy.policy.prices import PriceBook
+from proxy.policy.pulse import Tempo
 from proxy.policy.routing import Router
 from proxy.receipt import Receipt
-from proxy.settings import Provider, Server, Settings
+from proxy.settings import Provider, Race, Server, Settings
 from proxy.upstream.fleet import Fleet, Line
 from proxy.upstream.line import HttpLine
 from proxy.upstream.sim import SimLine
@@ -108,13 +111,16 @@ class Gateway:
         transport: UpstreamTransport,
         observers: Sequence[Callable[[Receipt], None]] = (),
     ) -> None:
-        self.metrics = Metrics(bank.desk)
         lines = {provider.name: _line(provider, transport) for provider in settings.providers}
+        health = _health(settings.race)
+        deployments = {deployment.id for model in settings.models for deployment in model.deployments}
+        self.metrics = Metrics(bank.desk, health, deployments)
         core = Core(
             settings=settings,
             router=Router(settings, PriceBook.load(settings.providers)),
             desk=bank.desk,
             fleet=Fleet(lines, WIRES),
+            health=health,
             unix_time=time.time,
             observers=(self.metrics.observe, *observers),
         )
@@ -128,6 +134,14 @@ class Gateway:
     def _readiness(self) -> dict[str, bool]:
         usable = any(provider.api_key or provider.wire == "sim" for provider in self._settings.providers)
         return {"ledger": not self._bank.desk.statistics().down, "providers": usable}
+
+
+def _health(race: Race) -> Health:
+    tempo = Tempo(floor=race.hedge_at_least, hedge_delay=race.hedge_after)
+    calls, spend, retries = (
+        int(share * 1000) for share in (race.hedge_calls, race.hedge_spend, race.retries)
+    )
+    return Health(tempo, shares=Shares(hedge_calls=calls, hedge_spend=spend, retry_calls=retries))
 
 
 def _line(provider: Provider, transport: UpstreamTransport) -> Line:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from proxy.dialects.base import Bill, Encoder
-from proxy.policy.plan import Plan
+from proxy.policy.plan import Terms
 from proxy.wires.base import Decoder
 from proxy.words.chat import (
     Event,
@@ -45,8 +45,8 @@ class Meter:
 
     __slots__ = (
         "_expected",
-        "_plan",
         "_prompt",
+        "_terms",
         "answer_bytes",
         "hold",
         "limit",
@@ -54,10 +54,10 @@ class Meter:
         "reasoning_bytes",
     )
 
-    def __init__(self, plan: Plan, forecast: Usage, hold: int) -> None:
-        self._plan = plan
+    def __init__(self, terms: Terms, forecast: Usage, hold: int) -> None:
+        self._terms = terms
         self._prompt = forecast.prompt_tokens
-        self._expected = forecast.completion_tokens * plan.ratio // 1000
+        self._expected = forecast.completion_tokens * terms.ratio // 1000
         self.answer_bytes = 0
         self.reasoning_bytes = 0
         self.hold = hold
@@ -78,28 +78,28 @@ class Meter:
 
     def usage(self) -> Usage:
         """Return our own count of what was relayed, and of the prompt that led to it."""
-        ratio = self._plan.ratio
+        ratio = self._terms.ratio
         reasoning = count(self.reasoning_bytes, ratio)
         return Usage(input=self._prompt, output=count(self.answer_bytes, ratio), reasoning=reasoning)
 
     def price(self, usage: Usage) -> int:
         """Return what the client pays for `usage`, in nano-USD."""
-        return cost(usage, self._plan.price, self._plan.markup)
+        return cost(usage, self._terms.price, self._terms.markup)
 
     def _payable_bytes(self, hold: int) -> int | None:
         """Invert the price: the most bytes whose cost, counted as tokens and rounded up, fits the hold.
 
         Two counts (answer and reasoning) round up separately, so one token is kept back.
         """
-        plan = self._plan
-        rates = plan.price.rates_for(self._prompt)
+        terms = self._terms
+        rates = terms.price.rates_for(self._prompt)
         dearest = max(rates.output, rates.reasoning)
-        if dearest == 0 or plan.markup == 0:
+        if dearest == 0 or terms.markup == 0:
             return None
-        payable = hold * plan.markup.denominator * 1_000_000 // plan.markup.numerator
-        payable -= self._prompt * rates.input + plan.price.request * 1_000_000
+        payable = hold * terms.markup.denominator * 1_000_000 // terms.markup.numerator
+        payable -= self._prompt * rates.input + terms.price.request * 1_000_000
         tokens = max(payable // dearest - 1, 0)
-        return tokens * plan.ratio // 1000
+        return tokens * terms.ratio // 1000
 
 
 class Purse(Protocol):

@@ -9,12 +9,11 @@ import orjson
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from proxy.policy.plan import Terms
 
 from proxy.dialects.base import Answer, Bill
 from proxy.dialects.openai import OpenAIDialect
-from proxy.policy.plan import Plan
 from proxy.relay import Meter, Relay
-from proxy.settings import Deployment, Provider
 from proxy.wires.openai import OpenAIDecoder
 from proxy.words.chat import (
     Event,
@@ -32,15 +31,13 @@ from proxy.words.errors import GatewayError, UpstreamError
 from proxy.words.money import Price, Rates, cost
 from proxy.words.usage import Usage, count
 
-DEPLOYMENT = Deployment(Provider(name="sim", wire="sim"), "lorem")
 REFUSAL = GatewayError("insufficient_credits", "The credits are used up.")
 DOLLAR = 1_000_000_000
 
 
-def plan(price: Price, markup: Fraction = Fraction(1), ratio: int = 4000) -> Plan:
-    return Plan(
+def terms(price: Price, markup: Fraction = Fraction(1), ratio: int = 4000) -> Terms:
+    return Terms(
         model="sim/lorem",
-        candidates=(DEPLOYMENT,),
         price=price,
         markup=markup,
         ratio=ratio,
@@ -51,7 +48,7 @@ def plan(price: Price, markup: Fraction = Fraction(1), ratio: int = 4000) -> Pla
 
 
 # One nano-USD for each token of prompt, answer and reasoning; four bytes make a token.
-PENNY = plan(Price(Rates(input=1_000_000, output=1_000_000, reasoning=1_000_000)))
+PENNY = terms(Price(Rates(input=1_000_000, output=1_000_000, reasoning=1_000_000)))
 PROMPT = 10
 
 
@@ -178,7 +175,7 @@ PRICES = st.builds(
     request=st.integers(0, 10**7),
 )
 PLANS = st.builds(
-    plan,
+    terms,
     PRICES,
     markup=st.fractions(0, 5, max_denominator=1000),
     ratio=st.integers(100, 20_000),
@@ -188,10 +185,10 @@ PLANS = st.builds(
 class TestPayableBytes:
     @given(PLANS, st.integers(0, 10_000), st.integers(0, 10**12), st.floats(0, 1))
     def test_no_split_of_the_limit_costs_more_than_the_hold(
-        self, plan: Plan, prompt: int, extra: int, share: float
+        self, terms: Terms, prompt: int, extra: int, share: float
     ) -> None:
-        hold = cost(Usage(input=prompt), plan.price, plan.markup) + extra
-        metered = Meter(plan, Usage(input=prompt), hold)
+        hold = cost(Usage(input=prompt), terms.price, terms.markup) + extra
+        metered = Meter(terms, Usage(input=prompt), hold)
         if metered.limit is None:
             return
         metered.reasoning_bytes = int(metered.limit * share)
@@ -200,14 +197,14 @@ class TestPayableBytes:
         assert metered.price(metered.usage()) <= hold
 
     @given(PLANS, st.integers(0, 10_000), st.integers(0, 10**12))
-    def test_little_more_than_the_limit_may_cost_more(self, plan: Plan, prompt: int, extra: int) -> None:
-        hold = cost(Usage(input=prompt), plan.price, plan.markup) + extra
-        metered = Meter(plan, Usage(input=prompt), hold)
+    def test_little_more_than_the_limit_may_cost_more(self, terms: Terms, prompt: int, extra: int) -> None:
+        hold = cost(Usage(input=prompt), terms.price, terms.markup) + extra
+        metered = Meter(terms, Usage(input=prompt), hold)
         if metered.limit is None:
             return
-        rates = plan.price.rates_for(prompt)
+        rates = terms.price.rates_for(prompt)
         # One token is kept back for the second rounding; one more is too many.
-        beyond = metered.limit + 2 * (plan.ratio // 1000 + 1)
+        beyond = metered.limit + 2 * (terms.ratio // 1000 + 1)
         if rates.output >= rates.reasoning:
             metered.answer_bytes = beyond
         else:
@@ -223,7 +220,7 @@ class TestPayableBytes:
         ],
     )
     def test_free_output_has_no_limit(self, price: Price, markup: Fraction) -> None:
-        assert Meter(plan(price, markup), Usage(input=PROMPT), 0).limit is None
+        assert Meter(terms(price, markup), Usage(input=PROMPT), 0).limit is None
 
     @pytest.mark.parametrize(("hold", "limit"), [(0, 0), (10, 0), (11, 0), (12, 4), (13, 8), (110, 396)])
     def test_by_hand(self, hold: int, limit: int) -> None:
@@ -578,5 +575,5 @@ def test_nothing_beyond_the_hold_is_ever_written(
 @given(st.integers(0, 50), st.integers(0, 5))
 def test_a_hold_smaller_than_the_prompt_pays_for_no_output(hold: int, rate: int) -> None:
     assume(hold <= 50 * rate)
-    dear = plan(Price(Rates(input=rate * 1_000_000, output=1_000_000)))
+    dear = terms(Price(Rates(input=rate * 1_000_000, output=1_000_000)))
     assert Meter(dear, Usage(input=50), hold).limit == 0

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.settings import Money, Settings, SettingsError, Timeouts, load, split_bind
+from proxy.settings import Alias, Allowance, Money, Settings, SettingsError, Timeouts, load, split_bind
 from proxy.settings.load import PLAN, SECTIONS
 from proxy.settings.models import MODEL, PRICE, complete
 from proxy.settings.providers import PROVIDER, TIMEOUTS, WELL_KNOWN
@@ -153,7 +153,7 @@ def test_every_section_is_read(tmp_path: Path) -> None:
     assert settings.money == Money(credits_per_usd=100, markup=Fraction(5, 4), signup_credits=25_000_000)
     assert settings.providers[0].timeouts == Timeouts(connect=1.5, idle=7.0)
     assert settings.providers[1].timeouts == Timeouts(idle=7.0)
-    assert settings.plans == {"default": Limits(rpm=600, max_request=250_000_000)}
+    assert settings.plans == {"default": Allowance(Limits(rpm=600, max_request=250_000_000))}
 
 
 def test_models_are_joined_to_their_providers(tmp_path: Path) -> None:
@@ -184,7 +184,10 @@ def test_models_are_joined_to_their_providers(tmp_path: Path) -> None:
     )  # fmt: skip
     assert mini.strategy == "failover"
     assert [deployment.id for deployment in large.deployments] == ["a/large:v2"]
-    assert settings.aliases == {"fast": ("mini",), "smart": ("a/large:v2", "a/anything", "mini")}
+    assert settings.aliases == {
+        "fast": Alias(("mini",)),
+        "smart": Alias(("a/large:v2", "a/anything", "mini")),
+    }
 
 
 def test_the_environment_wins(tmp_path: Path) -> None:
@@ -223,13 +226,13 @@ def test_the_environment_wins(tmp_path: Path) -> None:
     assert settings.metrics.bind is None
     assert settings.money.allow_unpriced is True
     assert settings.money.markup == Fraction(3, 2)
-    assert settings.plans == {"default": Limits(rpm=9), "big": Limits(rpm=99)}
+    assert settings.plans == {"default": Allowance(Limits(rpm=9)), "big": Allowance(Limits(rpm=99))}
     own, new, _ = settings.providers
     assert (own.base_url, own.api_key) == ("http://b", CANARY)
     assert own.timeouts == Timeouts(connect=2.0, idle=0.5)
     assert (new.name, new.base_url) == ("new", "http://c")
     assert settings.models[0].deployments[0].provider is own
-    assert settings.aliases == {"fast": ("m", "sim/echo")}
+    assert settings.aliases == {"fast": Alias(("m", "sim/echo"))}
 
 
 def test_the_environment_needs_no_file_for_a_provider_of_ones_own() -> None:
@@ -307,7 +310,7 @@ WRONG = [
      "models[0] (m).deployments: the same", "twice"),
     (MODEL_M + MODEL_M, "models[1] (m).id:", 'a second model with the id "m"'),
     ('[[models]]\nid = "a b"', "models[0] (a b).id: found 'a b'", "visible ASCII"),
-    (MODEL_M + 'strategy = "race"', "models[0] (m).strategy: found 'race'", "one of single, failover"),
+    (MODEL_M + 'strategy = "luck"', "models[0] (m).strategy: found 'luck'", "one of single, failover"),
     (MODEL_M + "price = {input = 0.15, output = 1}", "models[0] (m).price.input: found 0.15", 'as in "0.15"'),
     (MODEL_M + 'price = {input = "-1", output = 1}', "models[0] (m).price.input: found '-1'", "not negative"),
     (MODEL_M + 'price = {input = "1"}', "models[0] (m).price: incomplete", "input and output"),
@@ -322,9 +325,13 @@ WRONG = [
     ('[aliases]\n"a/b" = "sim/echo"', "aliases.a/b: not a name", "lower-case"),
     (MODEL_M + '[aliases]\nm = "sim/echo"', "aliases.m: a model has this id", ""),
     ("[plans]\ndefault = 3", "plans.default: found a whole number", "a table"),
+    ('[aliases]\nfast = {strategy = "race"}', "aliases.fast.models: missing", ""),
+    ('[aliases]\nfast = {models = ["sim/echo"], x = 1}', "aliases.fast.x: unknown key", "allowed: models"),
+    ('[race]\nhedge_calls = "1.5"', "race.hedge_calls: found '1.5'", "from 0 to 1"),
+    ('[plans.default]\nstrategy = "luck"', "plans.default.strategy: found 'luck'", "one of single"),
     ("[plans.default]\nrpm = 0", "plans.default.rpm: found 0", "at least 1"),
     ("[plans.default]\nmax_request = 1.5", "plans.default.max_request: found 1.5", "quote the number"),
-    ("[plans.default]\ntpd = 3", "plans.default.tpd: unknown key", "allowed: concurrency"),
+    ("[plans.default]\ntpd = 3", "plans.default.tpd: unknown key", "allowed: allow_race, concurrency"),
     ("[plans.Default]\nrpm = 3", "plans.Default: not a name", "lower-case"),
     ("[server\n", "not TOML:", "line 1"),
 ]  # fmt: skip
@@ -457,5 +464,8 @@ def test_the_example_works_with_every_mark_removed(tmp_path: Path) -> None:
     settings = read(tmp_path, re.sub(marked, "", EXAMPLE.read_text("utf-8")))
     assert [provider.name for provider in settings.providers] == ["openai", "local", "sim"]
     assert settings.models[0].price is not None
-    assert settings.plans["default"].max_request == 10**9
-    assert settings.aliases == {"fast": ("gpt-4o-mini",)}
+    assert settings.plans["default"].limits.max_request == 10**9
+    assert settings.aliases == {
+        "fast": Alias(("gpt-4o-mini",)),
+        "smart": Alias(("openai/gpt-4o", "gpt-4o-mini"), "quality"),
+    }

@@ -28,6 +28,7 @@ from proxy.words.errors import GatewayError
 from proxy.words.usage import text_size
 
 from .fields import Body, array, boolean, integer, mapping, number, refuse, string
+from .wishes import take_wishes
 
 MAX_MESSAGES: Final = 20_000
 MAX_TOOLS: Final = 1000
@@ -46,15 +47,10 @@ _KNOWN: Final = frozenset(
     }
 )
 
-_PRICED_APART: Final = frozenset(
-    {
-        *("models", "route", "provider", "preset"),
-        *("plugins", "transforms", "web_search_options", "best_of"),
-    }
-)
-"""Fields by which an aggregator would answer with another model, or a provider do work that no token of
-the answer shows: the client's price is not made for it (openrouter.ai/docs, "Provider routing", "Plugins",
-"Presets"; platform.openai.com/docs/guides/tools-web-search; `best_of` bills answers nobody sees)."""
+_PRICED_APART: Final = frozenset({"preset", "plugins", "transforms", "web_search_options", "best_of"})
+"""Fields by which an aggregator would answer with another model, or a provider do work that no token of the
+answer shows: the client's price is not made for it (openrouter.ai/docs, "Plugins" and "Presets";
+platform.openai.com/docs/guides/tools-web-search; `best_of` bills answers nobody sees)."""
 _TOOLS: Final = frozenset({"function", "custom"})
 """Kinds of tools the client runs. A provider charges by the call for those it runs itself."""
 
@@ -64,6 +60,7 @@ _WEIGHED: Final = frozenset({"role", "content"})
 
 def read_chat(body: dict[str, Any]) -> ChatRequest:
     """Read a checked request. Raises GatewayError naming the first field at fault."""
+    wishes = take_wishes(body)
     _check_priced(body)
     messages, weight = _messages(body)
     tools = _tools(body)
@@ -90,6 +87,7 @@ def read_chat(body: dict[str, Any]) -> ChatRequest:
         response_format=_response_format(body),
         reasoning_effort=effort,
         user=string(body, "user", 512),
+        wishes=wishes,
         extra=extra,
     )
 

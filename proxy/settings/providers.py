@@ -26,15 +26,17 @@ class WellKnown(NamedTuple):
     price_source: str | None
     """Its id in the price library, if it has one."""
     stream_options: bool = True
+    cancel_stops_billing: bool = True
+    """Not at these, says openrouter.ai/docs, "Stream Cancellation"."""
 
 
 WELL_KNOWN: Final = (
     WellKnown("openai", "OPENAI_API_KEY", "https://api.openai.com/v1", "openai"),
     WellKnown("openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1", "openrouter"),
     WellKnown("redpill", "REDPILL_API_KEY", "https://api.redpill.ai/v1", None),
-    WellKnown("groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1", "groq"),
+    WellKnown("groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1", "groq", True, False),
     # Mistral refuses fields it does not know, and always reports usage in the last chunk.
-    WellKnown("mistral", "MISTRAL_API_KEY", "https://api.mistral.ai/v1", "mistral", stream_options=False),
+    WellKnown("mistral", "MISTRAL_API_KEY", "https://api.mistral.ai/v1", "mistral", False, False),
     WellKnown("deepseek", "DEEPSEEK_API_KEY", "https://api.deepseek.com/v1", "deepseek"),
     WellKnown("together", "TOGETHER_API_KEY", "https://api.together.xyz/v1", "together"),
     WellKnown("fireworks", "FIREWORKS_API_KEY", "https://api.fireworks.ai/inference/v1", "fireworks"),
@@ -61,6 +63,8 @@ PROVIDER: Final[Mapping[str, Kind | None]] = {
     "ca_file": kinds.FILE,
     "stream_options": kinds.BOOLEAN,
     "timeouts": None,
+    "cancel_stops_billing": kinds.BOOLEAN,
+    "drain_after_abort": kinds.seconds(0, 600),
     "price_source": kinds.matching(kinds.SLUG, "a provider's id in the price library, as in x-ai"),
 }
 _KEY_SOURCES = ("api_key", "api_key_env", "api_key_file")
@@ -118,6 +122,8 @@ def _provider(
         stream_options=given.get("stream_options", known.stream_options if known else True),
         timeouts=read_timeouts(reader, own, f"{at}.timeouts", timeouts),
         price_source=given.get("price_source", known.price_source if known else None),
+        cancel_stops_billing=given.get("cancel_stops_billing", known.cancel_stops_billing if known else True),
+        drain_after_abort=given.get("drain_after_abort", 0.0),
     )
     # A provider that is wrong elsewhere still has its name, so that models do not report it missing.
     return provider if name or len(reader.problems.lines) == before else None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from .usage import Usage, count
+from .wishes import NO_WISHES, Wishes
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 Json = Any
@@ -122,6 +123,7 @@ class ChatRequest:
     response_format: Mapping[str, Json] | None = None
     reasoning_effort: str | None = None
     user: str | None = None
+    wishes: Wishes = NO_WISHES
     extra: Mapping[str, Json] = field(default_factory=dict)
     """Fields outside this vocabulary, by name."""
 

@@ -17,6 +17,7 @@ from proxy.wires.openai import OpenAIWire
 from proxy.words.chat import ChatRequest, Origin
 from proxy.words.errors import GatewayError, Trouble
 from proxy.words.usage import Usage
+from proxy.words.wishes import NO_WISHES
 
 WIRE = OpenAIWire()
 TARGET = Target("upstream-model")
@@ -198,6 +199,7 @@ class Speech:
     stream = False
     max_tokens = None
     choices = 1
+    wishes = NO_WISHES
 
     def prompt_tokens(self, ratio: int) -> int:
         return 1
