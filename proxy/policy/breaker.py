@@ -79,6 +79,7 @@ _EVENTS: Final[Mapping[Trouble, Event]] = {
     "gone": "failure",
     "rate_limited": "failure",
     "rejected": "rejected",
+    "unsupported": "cancelled",
     "connect": "failure",
     "first_byte": "failure",
     "idle": "failure",
@@ -273,6 +274,8 @@ class Breaker:
             self._happen(circuit, event, now)
         elif event == "failure" and started >= circuit.probed_at:
             self._happen(circuit, self._counted(circuit), now)
+        elif event == "cancelled":
+            self.cancelled(key, now, started=started)
 
     def cancelled(self, key: Key, now: float, *, started: float) -> None:
         """Take note of an attempt that was given up, by the client or for a faster one: it says nothing."""

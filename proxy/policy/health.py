@@ -68,9 +68,6 @@ class Health:
         opened: bool = False,
     ) -> None:
         """Take note of an attempt that failed; `opened` where its answer had begun."""
-        if trouble == "unsupported":
-            self.breaker.cancelled((candidate.id, None), now, started=started)
-            return
         self.pulse.failed(candidate.id, trouble, now, opened=opened)
         self.breaker.failed((candidate.id, None), trouble, now, started=started, retry_after=retry_after)
         if trouble not in _JUDGED:

@@ -25,7 +25,7 @@ from .sketch import Sketch, bucket_of
 
 SLICE_SECONDS: Final = 60.0
 SLICES: Final = 5
-_NOT_THE_DEPLOYMENTS: Final = frozenset({"rejected", "auth"})
+_NOT_THE_DEPLOYMENTS: Final = frozenset({"rejected", "unsupported", "auth"})
 """Troubles of the request or of one key, which say nothing of the deployment."""
 
 

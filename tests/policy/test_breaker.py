@@ -119,7 +119,16 @@ def test_the_rows_are_the_whole_table() -> None:
 
 def test_every_trouble_is_an_event() -> None:
     assert set(_EVENTS) == set(get_args(Trouble))
-    assert set(get_args(Trouble)) - set(FAILING) == {"auth", "rejected"}
+    assert set(get_args(Trouble)) - set(FAILING) == {"auth", "rejected", "unsupported"}
+
+
+def test_a_probe_that_never_went_out_is_given_back() -> None:
+    breaker = Breaker()
+    fail(breaker, 5, 10)
+    assert breaker.allows(A, 11)
+    breaker.failed(A, "unsupported", 11, started=11)
+    assert breaker.until(A, 11) <= 1
+    assert breaker.allows(A, 12)
 
 
 @pytest.mark.fault("F49", "F50", "F52", "F54", "F64", "F70")
