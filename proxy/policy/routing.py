@@ -21,7 +21,7 @@ from proxy.words.errors import GatewayError
 from proxy.words.money import Price, Rates, ceil_div
 from proxy.words.principal import Principal
 from proxy.words.usage import DEFAULT_RATIO
-from proxy.words.wishes import Strategy
+from proxy.words.wishes import Strategy, Wishes
 
 from .complexity import classify
 from .ordering import Outlook, arrange
@@ -62,20 +62,14 @@ class Router:
             GatewayError: `invalid_request`, `model_not_found`, `model_not_allowed`, or `permission_denied`
                 for a race the key may not ask for.
         """
-        wishes = call.wishes
         name, reason = self._named(call)
         choice = self._choice(name)
-        strategy = wishes.strategy or principal.strategy or choice.strategy
-        if wishes.strategy in _RACES and not principal.allow_race:
-            text = "This key may not ask for races and hedges."
-            raise GatewayError("permission_denied", text, param="strategy")
-        routes = self._allowed(call, name, choice, principal)
-        tier = _service_tier(call)
+        strategy = _strategy(call.wishes, principal, choice)
         candidates: dict[str, Candidate] = {}
-        for route in routes:
-            for candidate in self._candidates(route, call, principal, now, tier):
+        for route in self._allowed(call, name, choice, principal):
+            for candidate in self._candidates(route, call, principal, now):
                 candidates.setdefault(candidate.id, candidate)
-        arranged = arrange(tuple(candidates.values()), strategy, call, wishes, outlook, self._chance)
+        arranged = arrange(tuple(candidates.values()), strategy, call, call.wishes, outlook, self._chance)
         if not arranged:
             text = f"No provider of the model '{name[:64]}' fits what the request asks of it."
             raise GatewayError("model_not_found", text, param="provider", detail={"reason": "no_candidate"})
@@ -83,7 +77,7 @@ class Router:
         return Plan(
             candidates=tuple(arranged),
             mode=_MODES.get(strategy, "failover"),
-            exempt=strategy == "race" and wishes.strategy is None and configured,
+            exempt=strategy == "race" and call.wishes.strategy is None and configured,
             reason=reason,
         )
 
@@ -120,15 +114,14 @@ class Router:
 
     def _allowed(self, call: Call, name: str, choice: Choice, principal: Principal) -> list[Route]:
         """Return the routes of the model and of those to fall back to that the key may use."""
+        found = [({name, call.model}, choice)]
+        found += [({other}, self._choice(other)) for other in call.wishes.models]
         allowed = principal.models
         routes = [
             route
-            for asked, found in (
-                (name, choice),
-                *((other, self._choice(other)) for other in call.wishes.models),
-            )
-            for route in found.routes
-            if allowed is None or route.id in allowed or asked in allowed or call.model in allowed
+            for names, choice in found
+            for route in choice.routes
+            if allowed is None or allowed & {route.id, *names}
         ]
         if not routes:
             text = f"This key may not use the model '{name[:64]}'."
@@ -136,8 +129,9 @@ class Router:
         return routes
 
     def _candidates(
-        self, route: Route, call: Call, principal: Principal, now: datetime, tier: str | None
+        self, route: Route, call: Call, principal: Principal, now: datetime
     ) -> Iterator[Candidate]:
+        tier = _service_tier(call)
         model = route.model
         most = principal.limits.max_output
         terms = Terms(
@@ -154,8 +148,12 @@ class Router:
             sticky=model.sticky if model else False,
             on_cut=model.on_cut if model else "error",
         )
+        # Of a model that is to have one deployment, unless request or key know better.
+        single = route.strategy == "single" and not (call.wishes.strategy or principal.strategy)
         for deployment, listing in zip(route.candidates, route.costs, strict=True):
             yield Candidate(deployment, terms, _own_cost(deployment, listing, now, tier))
+            if single:
+                return
 
     def _choice(self, name: str) -> Choice:
         return self._known.get(name) or self._remember(name)
@@ -199,6 +197,17 @@ class Router:
         if model is not None and model < cap:
             cap = model
         return key if key is not None and key < cap else cap
+
+
+def _strategy(wishes: Wishes, principal: Principal, choice: Choice) -> Strategy:
+    """Return the strategy of whoever is nearest to the request."""
+    if wishes.strategy in _RACES and not principal.allow_race:
+        text = "This key may not ask for races and hedges."
+        raise GatewayError("permission_denied", text, param="strategy")
+    asked = wishes.strategy or principal.strategy
+    if asked is None and wishes.models and choice.strategy == "single":
+        return "failover"  # to the other models
+    return asked or choice.strategy
 
 
 def _own_cost(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from proxy.policy.estimate import weigh
 from proxy.policy.plan import Plan, Terms
 from proxy.policy.prices import PriceBook
-from proxy.policy.routes import ALIASES, FREE, SIM_PRICE
+from proxy.policy.routes import ALIASES, FREE, SIM_PRICE, Routes
 from proxy.policy.routing import Router
 from proxy.settings import Alias, Deployment, Model, Money, Provider, Settings, load
 from proxy.words.chat import ChatRequest, Message, Origin, TextPart
@@ -22,6 +22,7 @@ from proxy.words.errors import GatewayError
 from proxy.words.money import Price, Rates, cost, hold_for
 from proxy.words.principal import Limits, Principal
 from proxy.words.usage import DEFAULT_RATIO, Usage
+from proxy.words.wishes import Strategy, Wishes
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ANYONE = Principal(1, 1, "account")
@@ -352,3 +353,127 @@ def test_the_defaults_serve_sim_with_money_that_moves() -> None:
     assert weigh(chat(""), known.plan(chat(""), ANYONE, NOW)).hold > 0
     assert [entry.id for entry in known.catalogue(NOW)] == ["sim/echo", "sim/lorem"]
     assert repr(known) == "<Router 0 models, 1 providers>"
+
+
+def wishing(model: str = "mini", **wishes: object) -> ChatRequest:
+    return replace(chat(model), wishes=Wishes(**wishes))  # type: ignore[arg-type]
+
+
+def routed(found: Plan) -> list[tuple[str, str]]:
+    return [(candidate.terms.model, candidate.id) for candidate in found.candidates]
+
+
+def test_further_models_are_fallen_back_to_at_their_own_price() -> None:
+    found = router().plan(wishing("plain", models=("sim/echo", "plain", "mini")), ANYONE, NOW)
+    assert routed(found) == [
+        ("plain", "openai/gpt-4.1"),
+        ("sim/echo", "sim/echo"),
+        ("mini", "openai/gpt-4o-mini"),
+        ("mini", "openrouter/openai/gpt-4o-mini"),
+    ]
+    assert [each.terms.price for each in found.candidates[1:3]] == [SIM_PRICE, OWN_PRICE]
+    with pytest.raises(GatewayError) as caught:
+        router().plan(wishing(models=("no-such-model",)), ANYONE, NOW)
+    assert caught.value.name == "model_not_found"
+
+
+def test_a_key_falls_back_only_to_models_it_may_use() -> None:
+    some = replace(ANYONE, models=frozenset({"mini"}))
+    found = router().plan(wishing(models=("plain", "sim/echo")), some, NOW)
+    assert {model for model, _ in routed(found)} == {"mini"}
+
+
+def test_an_alias_fails_over_across_its_models() -> None:
+    known = settings(aliases={"house": Alias(("sim/echo", "mini"))})
+    found = router(known).plan(chat("house"), ANYONE, NOW)
+    assert [model for model, _ in routed(found)] == ["sim/echo", "mini", "mini"]
+
+
+def test_what_the_provider_charges_is_known_apart_from_the_price() -> None:
+    ours, routers = router().plan(chat("mini"), ANYONE, NOW).candidates
+    assert ours.cost is not None
+    assert ours.cost.rates.input == 150_000_000
+    assert routers.cost is not None
+    assert ours.terms.price == OWN_PRICE
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "asked", "mode", "exempt"),
+    [
+        ("failover", None, None, "failover", False),
+        ("hedge", None, None, "hedge", False),
+        ("race", None, None, "race", True),
+        ("hedge", "race", None, "race", True),
+        ("race", "failover", None, "failover", False),
+        ("race", None, "hedge", "hedge", False),
+        ("failover", None, "race", "race", False),
+        ("race", None, "race", "race", False),
+        ("race", "hedge", "cheapest", "failover", False),
+    ],
+)
+def test_a_request_is_heard_before_its_key_and_that_before_its_model(
+    model: Strategy, key: Strategy | None, asked: Strategy | None, mode: str, exempt: bool
+) -> None:
+    known = router(settings(models=(replace(MINI, strategy=model),)))
+    principal = replace(ANYONE, strategy=key, allow_race=True)
+    found = known.plan(wishing(strategy=asked), principal, NOW)
+    assert (found.mode, found.exempt) == (mode, exempt)
+
+
+@pytest.mark.parametrize("strategy", ["race", "hedge"])
+def test_a_race_may_be_asked_for_where_the_plan_says_so(strategy: Strategy) -> None:
+    with pytest.raises(GatewayError) as caught:
+        router().plan(wishing(strategy=strategy), ANYONE, NOW)
+    assert (caught.value.name, caught.value.face.status) == ("permission_denied", 403)
+
+
+def test_wishes_that_leave_nobody_are_told_so() -> None:
+    with pytest.raises(GatewayError) as caught:
+        router().plan(wishing(only=("nobody",)), ANYONE, NOW)
+    error = caught.value
+    assert (error.name, error.param, error.detail) == (
+        "model_not_found",
+        "provider",
+        {"reason": "no_candidate"},
+    )
+
+
+TIERED = {"simple": Alias(("sim/echo",)), "complex": Alias(("plain",))}
+
+
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        ("hi", "sim/echo"),
+        (
+            """Prove rigorously, step by step, that every bounded monotone sequence of reals converges, then
+            design and implement a lock-free skip list in C++ and analyse its linearizability and cost.""",
+            "plain",
+        ),
+    ],
+)
+def test_auto_asks_how_hard_a_request_is(text: str, model: str) -> None:
+    request = replace(chat("auto"), messages=(Message("user", (TextPart(text),)),), prompt_bytes=len(text))
+    found = router(settings(aliases=TIERED)).plan(request, ANYONE, NOW)
+    assert found.first.model == model
+    assert found.reason
+    assert router().plan(request, ANYONE, NOW).reason == "", "there are no tiers to choose from"
+    fixed = settings(aliases={**TIERED, "auto": Alias(("mini",))})
+    assert router(fixed).plan(request, ANYONE, NOW).first.model == "mini", "the operator said what auto is"
+
+
+@pytest.mark.parametrize(
+    ("tiers", "wanted", "found"),
+    [
+        (("simple", "capable", "complex"), "capable", "capable"),
+        (("simple", "complex"), "capable", "complex"),
+        (("simple", "capable"), "complex", "capable"),
+        (("complex",), "simple", "complex"),
+        ((), "simple", None),
+    ],
+)
+def test_a_tier_that_is_missing_is_made_up_for(
+    tiers: tuple[str, ...], wanted: str, found: str | None
+) -> None:
+    aliases = {tier: Alias(("mini",)) for tier in tiers}
+    assert Routes(settings(aliases=aliases), PriceBook.load(())).tier(wanted) == found
