@@ -83,6 +83,7 @@ class Exchange:
         self.stream: UpstreamStream | None = None
         self.relay: Relay | None = None
         self.left = False
+        self._attempt_of: dict[UpstreamStream, Attempt] = {}
         self._admission: Ticket | None = None
         self._extension: Ticket | None = None
         self._extensions = 0
@@ -114,7 +115,7 @@ class Exchange:
         except AllFailedError as failed:
             raise self._all_failed(failed.errors) from failed
         self.stream = stream
-        self.receipt.winner = self.receipt.attempts[-1]
+        self.receipt.winner = self._attempt_of[stream]
         answer = Answer(
             generation_id=self.generation_id,
             language=self.core.fleet.language(deployment),
@@ -236,9 +237,11 @@ class Exchange:
         attempt = Attempt(deployment.provider.name, deployment.model, trio.current_time())
         self.receipt.attempts.append(attempt)
         plan = self.plan
-        return await self.core.fleet.open(
+        stream = await self.core.fleet.open(
             deployment, self.call, attempt, first_byte=plan.first_byte, reasoning=plan.reasoning
         )
+        self._attempt_of[stream] = attempt
+        return stream
 
     def _all_failed(self, errors: Sequence[UpstreamError]) -> GatewayError:
         error = outward(errors)
