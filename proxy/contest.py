@@ -85,6 +85,11 @@ class Contest:
             price = candidate.cost or candidate.terms.price
             if attempt is receipt.winner:
                 attempt.cost = cost(receipt.usage, price)
+                if (
+                    receipt.outcome == "client_abort"
+                    and not candidate.deployment.provider.cancel_stops_billing
+                ):
+                    attempt.cost = max(attempt.cost, loss(candidate, self._call))
                 self._judge(attempt, candidate, told)
             elif attempt.accepted or attempt.trouble in _PERHAPS_TAKEN:
                 attempt.cost = loss(candidate, self._call)

@@ -42,6 +42,7 @@ from proxy.receipt import Outcome, Receipt
 from proxy.recording import record_of
 from proxy.relay import Meter, Relay
 from proxy.settings import Settings
+from proxy.upstream.drain import Drain
 from proxy.upstream.fleet import Fleet, UpstreamStream
 from proxy.words.call import Call
 from proxy.words.errors import GatewayError, Window
@@ -59,6 +60,7 @@ class Core:
     desk: Desk
     fleet: Fleet
     health: Health
+    drain: Drain
     unix_time: Callable[[], float]
     observers: Sequence[Callable[[Receipt], None]] = ()
 
@@ -155,13 +157,26 @@ class Exchange:
     def leave(self) -> None:
         """Take note that the client has gone, and stop everything now, whoever is waiting for what."""
         self.left = not self._settled
-        self.close()
+        self.settle()
+        if self.stream is not None and not self._reads_on(self.stream):
+            self.stream.close()
 
     def close(self, error: GatewayError | None = None) -> None:
-        """Settle, and stop the upstream; the second time it does nothing."""
+        """Settle, and stop the upstream, when nobody reads its stream any more; once."""
         self.settle(error)
         if self.stream is not None:
-            self.stream.close()
+            if self._reads_on(self.stream):
+                self.core.drain.take(self.stream)
+            else:
+                self.stream.close()
+
+    def _reads_on(self, stream: UpstreamStream) -> bool:
+        """Tell whether an answer is read to its end although the client has gone."""
+        provider = stream.deployment.provider
+        unfinished = self.relay is not None and not self.relay.done
+        return (
+            self.left and unfinished and provider.drain_after_abort > 0 and not provider.cancel_stops_billing
+        )
 
     def settle(self, error: GatewayError | None = None) -> None:
         """End the hold and tell the observers. Only the first call counts.

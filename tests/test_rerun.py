@@ -24,6 +24,7 @@ from proxy.words.chat import (
     ToolCallDelta,
     UsageReport,
 )
+from proxy.words.errors import UpstreamError
 from proxy.words.usage import Usage
 
 USAGE = UsageReport(Usage(input=3, output=4))
@@ -43,7 +44,7 @@ WHOLE: list[Event] = [
 class Scripted:
     """A decoder that hands out one event a feed, and is complete at the end."""
 
-    failure = None
+    failure: UpstreamError | None = None
     done = False
 
     def __init__(self, events: list[Event]) -> None:

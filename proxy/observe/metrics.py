@@ -27,6 +27,7 @@ from proxy.bank.desk import Desk
 from proxy.policy.health import Health
 from proxy.policy.pulse import PulseReading
 from proxy.receipt import Attempt, Receipt
+from proxy.upstream.fleet import UpstreamStream
 from proxy.words.usage import Usage
 
 _SECONDS = tuple(0.01 * 2**step for step in range(14))
@@ -120,6 +121,9 @@ class Metrics:
         self._losses = self._counter(
             "headrace_upstream_loss_nanousd", "Cost of attempts whose answer nobody got.", "provider"
         )
+        self._drained = self._counter(
+            "headrace_drained_tokens", "Tokens of answers read on for nobody, as reported.", "provider"
+        )
         self._upstream = self._counter("headrace_upstream_cost_nanousd", "Cost of all attempts.", "provider")
         self._tokens = self._counter("gen_ai_client_token_usage", "Tokens billed, by class.", "class")
         self._distrusted = self._counter(
@@ -162,6 +166,10 @@ class Metrics:
             self._upstream[(attempt.provider,)].inc(attempt.cost)
             if not won:
                 self._losses[(attempt.provider,)].inc(attempt.cost)
+
+    def drained(self, stream: UpstreamStream, usage: Usage) -> None:
+        """Count what a provider charged for an answer that was read on after its client had gone."""
+        self._drained[(stream.deployment.provider.name,)].inc(usage.total_tokens)
 
     def render(self) -> tuple[bytes, str]:
         """Return the text exposition and its content type. It holds the loop for as long as it takes."""

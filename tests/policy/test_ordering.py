@@ -136,7 +136,7 @@ class TestSticky:
         assert set(homes.values()) == {"a", "b", "c"}
         for strategy in ("failover", "hedge", "balanced"):
             for session, home in homes.items():
-                found = order(strategy, Wishes(session=session), self.STICKY)  # type: ignore[arg-type]
+                found = order(strategy, Wishes(session=session), self.STICKY)
                 assert found[0] == home
                 assert sorted(found) == ["a", "b", "c"]
 
