@@ -56,6 +56,8 @@ class ToolUse:
     id: str
     name: str
     arguments: str
+    signature: str | None = None
+    """The vendor's seal on the reasoning behind the call, which it wants back unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,8 @@ class ToolCallDelta(NamedTuple):
     name: str | None
     arguments: str
     choice: int = 0
+    signature: str | None = None
+    """As `ToolUse.signature`; with the first fragment."""
 
 
 class UsageReport(NamedTuple):
