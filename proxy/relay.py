@@ -18,8 +18,10 @@ from proxy.dialects.base import Bill, Encoder
 from proxy.policy.plan import Plan
 from proxy.wires.base import Decoder
 from proxy.words.chat import (
+    MADE_IMAGE_TOKENS,
     Event,
     Frame,
+    ImageDelta,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
@@ -36,6 +38,7 @@ class Meter:
 
     Attributes:
         answer_bytes, reasoning_bytes: UTF-8 bytes relayed, tool calls and refusals being answer.
+        image_bytes: what one image of the answer counts as: the text that costs as much.
         hold: nano-USD held now.
         limit: bytes the hold pays for in all; None where output is free.
         low: bytes beyond which the hold should be extended: three quarters of them, but never before the
@@ -48,6 +51,7 @@ class Meter:
         "_prompt",
         "answer_bytes",
         "hold",
+        "image_bytes",
         "limit",
         "low",
         "reasoning_bytes",
@@ -59,6 +63,7 @@ class Meter:
         self._expected = forecast.completion_tokens * plan.ratio // 1000
         self.answer_bytes = 0
         self.reasoning_bytes = 0
+        self.image_bytes = self._worth_of_an_image()
         self.hold = hold
         self.limit: int | None = None
         self.low: int | None = None
@@ -84,6 +89,12 @@ class Meter:
     def price(self, usage: Usage) -> int:
         """Return what the client pays for `usage`, in nano-USD."""
         return cost(usage, self._plan.price, self._plan.markup)
+
+    def _worth_of_an_image(self) -> int:
+        """Return the bytes of text that cost as much as an image, so that one limit is for both."""
+        rates = self._plan.price.rates_for(self._prompt)
+        size = MADE_IMAGE_TOKENS * self._plan.ratio // 1000
+        return -(-size * rates.output_image // rates.output) if rates.output else size
 
     def _payable_bytes(self, hold: int) -> int | None:
         """Invert the price: the most bytes whose cost, counted as tokens and rounded up, fits the hold.
@@ -230,6 +241,8 @@ class Relay:
         elif isinstance(event, ToolCallDelta):
             size = text_size(event.arguments) + text_size(event.name or "")
             self.meter.answer_bytes += sign * size
+        elif isinstance(event, ImageDelta):
+            self.meter.answer_bytes += sign * self.meter.image_bytes
         elif isinstance(event, UsageReport):
             self.reported = event
 
