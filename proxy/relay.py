@@ -18,8 +18,10 @@ from proxy.dialects.base import Bill, Encoder
 from proxy.policy.plan import Terms
 from proxy.wires.base import Decoder
 from proxy.words.chat import (
+    MADE_IMAGE_TOKENS,
     Event,
     Frame,
+    ImageDelta,
     OpaqueDelta,
     ReasoningDelta,
     RefusalDelta,
@@ -37,6 +39,7 @@ class Meter:
 
     Attributes:
         answer_bytes, reasoning_bytes: UTF-8 bytes relayed, all that is not reasoning being answer.
+        image_bytes: what one image of the answer counts as: the text that costs as much.
         hold: nano-USD held now.
         limit: bytes the hold pays for in all; None where output is free.
         low: bytes beyond which the hold should be extended: three quarters of them, but never before the
@@ -49,6 +52,7 @@ class Meter:
         "_terms",
         "answer_bytes",
         "hold",
+        "image_bytes",
         "limit",
         "low",
         "reasoning_bytes",
@@ -60,6 +64,7 @@ class Meter:
         self._expected = forecast.completion_tokens * terms.ratio // 1000
         self.answer_bytes = 0
         self.reasoning_bytes = 0
+        self.image_bytes = self._worth_of_an_image()
         self.hold = hold
         self.limit: int | None = None
         self.low: int | None = None
@@ -85,6 +90,12 @@ class Meter:
     def price(self, usage: Usage) -> int:
         """Return what the client pays for `usage`, in nano-USD."""
         return cost(usage, self._terms.price, self._terms.markup)
+
+    def _worth_of_an_image(self) -> int:
+        """Return the bytes of text that cost as much as an image, so that one limit is for both."""
+        rates = self._terms.price.rates_for(self._prompt)
+        size = MADE_IMAGE_TOKENS * self._terms.ratio // 1000
+        return -(-size * rates.output_image // rates.output) if rates.output else size
 
     def _payable_bytes(self, hold: int) -> int | None:
         """Invert the price: the most bytes whose cost, counted as tokens and rounded up, fits the hold.
@@ -233,6 +244,8 @@ class Relay:
             self.meter.answer_bytes += sign * size
         elif isinstance(event, OpaqueDelta):
             self.meter.answer_bytes += sign * event.size
+        elif isinstance(event, ImageDelta):
+            self.meter.answer_bytes += sign * self.meter.image_bytes
         elif isinstance(event, UsageReport):
             self.reported = event
 

@@ -9,16 +9,18 @@ import orjson
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from proxy.policy.plan import Terms
 
 from proxy.dialects.base import Answer, Bill
 from proxy.dialects.openai import OpenAIDialect
+from proxy.policy.plan import Terms
 from proxy.relay import Meter, Relay
 from proxy.wires.openai import OpenAIDecoder
 from proxy.words.chat import (
+    MADE_IMAGE_TOKENS,
     Event,
     Finished,
     Frame,
+    ImageDelta,
     OpaqueDelta,
     ReasoningDelta,
     RefusalDelta,
@@ -247,6 +249,37 @@ class TestCounting:
         assert metered.reasoning_bytes == 6
         assert metered.answer_bytes == 2 + 2 + len("name{}") + 2 + 5
         assert metered.usage() == Usage(input=PROMPT, output=5, reasoning=2)
+
+    @pytest.mark.parametrize(
+        ("output", "image", "tokens"),
+        [
+            (1_000_000, 1_000_000, MADE_IMAGE_TOKENS),
+            (1_000_000, 20_000_000, 20 * MADE_IMAGE_TOKENS),
+            (3_000_000, 1_000_000, MADE_IMAGE_TOKENS // 3),
+            (1_000_000, 0, 0),
+            (0, 1_000_000, MADE_IMAGE_TOKENS),
+        ],
+    )
+    def test_an_image_counts_as_the_text_that_costs_as_much(
+        self, output: int, image: int, tokens: int
+    ) -> None:
+        scene = Scene([Frame((ImageDelta("data:image/png;base64,AAAA"),))])
+        price = Price(Rates(output=output, output_image=image))
+        scene.relay.meter = Meter(terms(price), Usage(input=PROMPT), 10**9)
+        scene.feed()
+        assert scene.relay.meter.usage() == Usage(input=PROMPT, output=tokens)
+
+    def test_an_image_the_hold_cannot_pay_for_is_not_handed_out(self) -> None:
+        scene = Scene([Frame((ImageDelta("data:image/png;base64,AAAA"),))])
+        price = Price(Rates(output=1_000_000, output_image=2_000_000))
+        scene.relay.meter = Meter(terms(price), Usage(), 2 * MADE_IMAGE_TOKENS - 1)
+        scene.feed()
+        assert scene.state == "starved"
+        assert scene.encoder.events == []
+        assert scene.relay.meter.answer_bytes == 0
+        scene.purse.decide(2 * MADE_IMAGE_TOKENS + 1)
+        scene.relay.resume()
+        assert scene.encoder.events == [ImageDelta("data:image/png;base64,AAAA")]
 
     def test_how_it_was_cut_does_not_matter(self) -> None:
         one, many = Scene([text("a" * 9)]), Scene([text("a")] * 9)

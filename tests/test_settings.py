@@ -58,7 +58,27 @@ def test_well_known_providers_are_on_where_their_key_is_set() -> None:
     assert providers["openai"].base_url == "https://api.openai.com/v1"
     assert providers["xai"].price_source == "x-ai"
     assert providers["mistral"].stream_options is False
-    assert all(provider.wire == "openai" for name, provider in providers.items() if name != "sim")
+    assert providers["google"].wire == "gemini"
+    assert all(
+        provider.wire == "openai" for name, provider in providers.items() if name not in {"google", "sim"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "wire"),
+    [
+        ("", "gemini"),
+        ('base_url = "https://generativelanguage.googleapis.com/v1beta"', "gemini"),
+        ('base_url = "https://generativelanguage.googleapis.com/v1beta/openai"', "openai"),
+        ('base_url = "http://127.0.0.1:9/v1beta"\nwire = "gemini"', "gemini"),
+        ('wire = "openai"', "openai"),
+    ],
+)
+def test_a_provider_elsewhere_than_at_home_speaks_openai_unless_told(
+    tmp_path: Path, more: str, wire: str
+) -> None:
+    google, _sim = read(tmp_path, f'[[providers]]\nname = "google"\n{more}\n').providers
+    assert google.wire == wire
 
 
 def test_a_file_without_providers_keeps_the_well_known_ones(tmp_path: Path) -> None:
@@ -279,7 +299,7 @@ WRONG = [
     ('[[providers]]\nname = "Open AI"', "providers[0] (Open AI).name: found 'Open AI'", "lower-case"),
     ('[[providers]]\nname = "p"', "providers[0] (p).base_url: missing", "only these need none: openai"),
     (PROVIDER_P + PROVIDER_P, "providers[1] (p).name:", 'a second provider named "p"'),
-    (PROVIDER_P + 'wire = "anthropic"', "providers[0] (p).wire: found 'anthropic'", "one of openai, sim"),
+    (PROVIDER_P + 'wire = "anthropic"', "providers[0] (p).wire: found 'anthropic'", "one of openai, gemini"),
     (PROVIDER_P + 'apikey = "x"', "providers[0] (p).apikey: unknown key", 'did you mean "api_key"?'),
     (PROVIDER_P + f'apikey = "{CANARY}"', "providers[0] (p).apikey: unknown key", "api_key"),
     (PROVIDER_P + 'api_key = ""', "providers[0] (p).api_key: found empty text", "visible ASCII"),

@@ -264,7 +264,17 @@ def _tool_use(call: Any, where: str) -> ToolUse:
     name, arguments = function.get("name"), function.get("arguments", "")
     if not isinstance(name, str) or not isinstance(arguments, str):
         refuse(f"{where}.function", "must have a 'name' and 'arguments', both strings")
-    return ToolUse(call["id"], name, arguments)
+    return ToolUse(call["id"], name, arguments, _signature(call, f"{where}.extra_content"))
+
+
+def _signature(call: Body, where: str) -> str | None:
+    """Read where Google's OpenAI compatibility puts it (ai.google.dev/gemini-api/docs/thought-signatures)."""
+    extra = call.get("extra_content")
+    google = extra.get("google") if isinstance(extra, dict) else None
+    signature = google.get("thought_signature") if isinstance(google, dict) else None
+    if signature is not None and not isinstance(signature, str):
+        refuse(f"{where}.google.thought_signature", "must be a string")
+    return signature
 
 
 def _content(content: Any, where: str, weight: _Weight) -> tuple[Part, ...]:

@@ -107,7 +107,7 @@ class Routes:
         return self._bare(name)
 
     def _alias(self, name: str) -> Choice:
-        """Take the targets that can be had. Each has its own price: the client pays for the one that answers."""
+        """Take the targets that can be had. The client pays the price of the one that answers."""
         aliases = self._settings.aliases
         default = Alias((next(iter(self._models), SIM_MODELS[0]),))
         alias = aliases.get(name) or aliases.get(DEFAULT) or default

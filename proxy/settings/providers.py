@@ -17,7 +17,7 @@ from .shape import Provider, Timeouts, WireName
 
 
 class WellKnown(NamedTuple):
-    """A public provider that speaks OpenAI's wire."""
+    """A public provider."""
 
     name: str
     variable: str
@@ -28,20 +28,36 @@ class WellKnown(NamedTuple):
     stream_options: bool = True
     cancel_stops_billing: bool = True
     """Not at these, says openrouter.ai/docs, "Stream Cancellation"."""
+    wire: WireName = "openai"
 
 
 WELL_KNOWN: Final = (
     WellKnown("openai", "OPENAI_API_KEY", "https://api.openai.com/v1", "openai"),
     WellKnown("openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1", "openrouter"),
     WellKnown("redpill", "REDPILL_API_KEY", "https://api.redpill.ai/v1", None),
-    WellKnown("groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1", "groq", True, False),
+    WellKnown("groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1", "groq", cancel_stops_billing=False),
     # Mistral refuses fields it does not know, and always reports usage in the last chunk.
-    WellKnown("mistral", "MISTRAL_API_KEY", "https://api.mistral.ai/v1", "mistral", False, False),
+    WellKnown(
+        "mistral",
+        "MISTRAL_API_KEY",
+        "https://api.mistral.ai/v1",
+        "mistral",
+        stream_options=False,
+        cancel_stops_billing=False,
+    ),
     WellKnown("deepseek", "DEEPSEEK_API_KEY", "https://api.deepseek.com/v1", "deepseek"),
     WellKnown("together", "TOGETHER_API_KEY", "https://api.together.xyz/v1", "together"),
     WellKnown("fireworks", "FIREWORKS_API_KEY", "https://api.fireworks.ai/inference/v1", "fireworks"),
     WellKnown("xai", "XAI_API_KEY", "https://api.x.ai/v1", "x-ai"),
     WellKnown("cerebras", "CEREBRAS_API_KEY", "https://api.cerebras.ai/v1", "cerebras"),
+    WellKnown(
+        "google",
+        "GEMINI_API_KEY",
+        "https://generativelanguage.googleapis.com/v1beta",
+        "google",
+        wire="gemini",
+        cancel_stops_billing=False,
+    ),
     WellKnown("moonshot", "MOONSHOT_API_KEY", "https://api.moonshot.ai/v1", "moonshotai"),
 )
 SIM: Final = "sim"
@@ -107,7 +123,7 @@ def _provider(
         reader.problems.add(f"{at}.name", "missing; every provider needs a name")
     name = given.get("name", "")
     known = next((known for known in WELL_KNOWN if known.name == name), None)
-    wire = given.get("wire", "sim" if name == SIM else "openai")
+    wire = given.get("wire", _usual_wire(name, table, known))
     base_url = given.get("base_url", known.base_url if known else "")
     if wire != "sim" and not base_url and "base_url" not in table and name:
         names = ", ".join(known.name for known in WELL_KNOWN)
@@ -155,8 +171,18 @@ def _key(
     return reader.fields(value, at, {"api_key": kinds.API_KEY}).get("api_key")
 
 
+def _usual_wire(name: str, table: Mapping[str, Any], known: WellKnown | None) -> WireName:
+    """Return the language of a provider that does not say; elsewhere than at home it is OpenAI's."""
+    if name == SIM:
+        return "sim"
+    return known.wire if known and _at_home(table, known) else "openai"
+
+
 def _at_home(table: Mapping[str, Any], known: WellKnown) -> bool:
-    """Tell whether a key that nobody mentioned goes where it belongs, or where its own environment says."""
+    """Tell whether a provider is where it is known to be, or where its own environment says.
+
+    A key that nobody mentioned goes nowhere else.
+    """
     address = table.get("base_url", known.base_url)
     return isinstance(address, FromEnv) or address == known.base_url
 

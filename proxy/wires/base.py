@@ -86,6 +86,11 @@ class Wire(Protocol):
         ...
 
 
+def within(asked: int | None, most: int | None) -> int | None:
+    """Return a client's limit on its output, or that of its key where it is lower or alone."""
+    return asked if most is None else min(asked or most, most)
+
+
 def failure_for(status: int, headers: Mapping[str, str], now: float) -> UpstreamError:
     """Classify a failed answer by its status alone; `rejected` ones want their message added."""
     wait = retry_after(headers, now)

@@ -37,7 +37,7 @@ from proxy.words.errors import GatewayError, UpstreamError, cleaned
 from proxy.words.sse import LineTooLongError, SSEDecoder
 from proxy.words.usage import MAX_TOKENS, Usage, text_size
 
-from .base import Outgoing, Target, failure_for
+from .base import Outgoing, Target, failure_for, within
 
 _BAD_CONTENT: Final = "bad_content"
 _DELTA: Final = frozenset(
@@ -95,7 +95,7 @@ class OpenAIWire:
 def _limit_output(body: dict[str, Any], most: int) -> None:
     given = [name for name in ("max_completion_tokens", "max_tokens") if body.get(name) is not None]
     for name in given or ["max_tokens"]:
-        body[name] = min(body.get(name) or most, most)
+        body[name] = within(body.get(name), most)
 
 
 def _suit_reasoning_model(body: dict[str, Any]) -> None:

@@ -20,6 +20,9 @@ Json = Any
 IMAGE_TOKENS = 1105
 """What one image is taken to cost in an estimate: OpenAI's high-detail figure for 1024 x 1024
 (platform.openai.com/docs/guides/images-vision, "Calculating costs": 85 + 6 x 170)."""
+MADE_IMAGE_TOKENS = 1290
+"""What one image of an answer is taken to be where nobody reported it: Gemini's figure for 1024 x 1024
+(ai.google.dev/gemini-api/docs/image-generation)."""
 MESSAGE_TOKENS = 4
 """Framing tokens per message in an estimate."""
 
@@ -57,6 +60,8 @@ class ToolUse:
     id: str
     name: str
     arguments: str
+    signature: str | None = None
+    """The vendor's seal on the reasoning behind the call, which it wants back unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +178,13 @@ class RefusalDelta(NamedTuple):
     choice: int = 0
 
 
+class ImageDelta(NamedTuple):
+    """An image the model made, whole, as a `data:` URL."""
+
+    url: str
+    choice: int = 0
+
+
 class ToolCallDelta(NamedTuple):
     """A fragment of a tool call; `id` and `name` come with the first fragment at each `position`."""
 
@@ -180,6 +192,23 @@ class ToolCallDelta(NamedTuple):
     id: str | None
     name: str | None
     arguments: str
+    choice: int = 0
+    signature: str | None = None
+    """As `ToolUse.signature`; with the first fragment."""
+
+
+class TokenScore(NamedTuple):
+    """A token of the answer, its log probability, and those of the likeliest tokens in its place."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+class ScoresDelta(NamedTuple):
+    """How likely the next tokens of the answer were; no text of its own."""
+
+    scores: tuple[TokenScore, ...]
     choice: int = 0
 
 
@@ -205,9 +234,18 @@ class Finished(NamedTuple):
 
 
 Event = (
-    Started | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | OpaqueDelta | UsageReport | Finished
+    Started
+    | TextDelta
+    | ReasoningDelta
+    | RefusalDelta
+    | ImageDelta
+    | ToolCallDelta
+    | OpaqueDelta
+    | ScoresDelta
+    | UsageReport
+    | Finished
 )
-CONTENT = (TextDelta, ReasoningDelta, RefusalDelta, ToolCallDelta, OpaqueDelta, Finished)
+CONTENT = (TextDelta, ReasoningDelta, RefusalDelta, ImageDelta, ToolCallDelta, OpaqueDelta, Finished)
 """Events that show the model has answered; the first of them decides a race."""
 
 

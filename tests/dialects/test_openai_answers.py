@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import orjson
 import pytest
@@ -21,10 +21,13 @@ from proxy.words.chat import (
     Event,
     Finished,
     Frame,
+    ImageDelta,
     ReasoningDelta,
     RefusalDelta,
+    ScoresDelta,
     Started,
     TextDelta,
+    TokenScore,
     ToolCallDelta,
     UsageReport,
 )
@@ -441,6 +444,73 @@ class TestAnotherLanguage:
         assert second["message"] == {"role": "assistant", "content": "Hallo", "refusal": "No"}
         assert (completion["id"], completion["object"]) == ("chatcmpl-gen_1", "chat.completion")
         assert completion["usage"]["completion_tokens"] == 2
+
+    VENDORS = (
+        told(ToolCallDelta(0, "c0", "f", "{}", signature="U0lH"), ToolCallDelta(1, "c1", "g", "{}")),
+        told(
+            ImageDelta("data:a"), ImageDelta("data:b"), ScoresDelta((TokenScore("é", -0.5, (("e", -1.0),)),))
+        ),
+        told(ScoresDelta((TokenScore("!", 0.0),)), ImageDelta("data:c"), Finished("stop")),
+    )
+    SIGNED: ClassVar[dict[str, Any]] = {"extra_content": {"google": {"thought_signature": "U0lH"}}}
+    SCORES: ClassVar[list[dict[str, Any]]] = [
+        {
+            "token": "é",
+            "logprob": -0.5,
+            "bytes": [195, 169],
+            "top_logprobs": [{"token": "e", "logprob": -1.0, "bytes": [101]}],
+        },
+        {"token": "!", "logprob": 0.0, "bytes": [33], "top_logprobs": []},
+    ]
+
+    def images(self, *urls: str) -> list[dict[str, Any]]:
+        return [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+
+    def test_signatures_images_and_scores_make_chunks(self) -> None:
+        chunks = chunks_of(streamer(OTHER).feed(self.VENDORS))
+        first, second = self.SCORES
+        assert [each["choices"] for each in chunks] == [
+            [
+                choice(
+                    {
+                        "role": "assistant",
+                        "tool_calls": [
+                            called_as("c0", 0, "f", "{}") | self.SIGNED,
+                            called_as("c1", 1, "g", "{}"),
+                        ],
+                    }
+                )
+            ],
+            [
+                choice(
+                    {"images": self.images("data:a", "data:b")},
+                    logprobs={"content": [first], "refusal": None},
+                )
+            ],
+            [
+                choice(
+                    {"images": self.images("data:c")}, "stop", logprobs={"content": [second], "refusal": None}
+                )
+            ],
+        ]
+        for each in chunks:
+            ChatCompletionChunk.model_validate(each)
+
+    def test_signatures_images_and_scores_make_a_completion(self) -> None:
+        encoder = whole(OTHER)
+        encoder.feed(self.VENDORS)
+        completion = orjson.loads(encoder.finish(BILL))
+        ChatCompletion.model_validate(completion)
+        (got,) = completion["choices"]
+        function = {"arguments": "{}", "name": "f"}
+        assert got["message"]["tool_calls"][0] == {
+            "id": "c0",
+            "type": "function",
+            "function": function,
+            **self.SIGNED,
+        }
+        assert got["message"]["images"] == self.images("data:a", "data:b", "data:c")
+        assert got["logprobs"] == {"content": self.SCORES}
 
 
 def called_as(id_: str, position: int, name: str, arguments: str) -> dict[str, Any]:

@@ -134,6 +134,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (use(id="c", function={"name": 7}), "messages[1].tool_calls[0].function"),
     (use(id="c", function={"name": "f", "arguments": {}}), "messages[1].tool_calls[0].function"),
     (use(id="c", function={"name": "f", "arguments": None}), "messages[1].tool_calls[0].function"),
+    (
+        use(id="c", function={"name": "f"}, extra_content={"google": {"thought_signature": 7}}),
+        "messages[1].tool_calls[0].extra_content.google.thought_signature",
+    ),
     # How much (F27, F28).
     *each("max_tokens", *LIMITS),
     *each("max_completion_tokens", *LIMITS),
@@ -379,6 +383,22 @@ class TestGoodShapes:
         assert request.messages[2] == Message("tool", (TextPart("4"),), tool_call_id="c1")
         beside = orjson.dumps([called]) + orjson.dumps("c1")
         assert request.prompt_bytes == len("Hi" + "4") + len(beside)
+
+    @pytest.mark.parametrize(
+        ("extra", "signature"),
+        [
+            ({"google": {"thought_signature": "U0lH"}}, "U0lH"),
+            ({"google": {"thought_signature": None}}, None),
+            ({"google": {}}, None),
+            ({"google": 7}, None),
+            ({"other": {"thought_signature": 7}}, None),
+            ("text", None),
+            (None, None),
+        ],
+    )
+    def test_a_calls_signature_is_read_where_google_puts_it(self, extra: Any, signature: str | None) -> None:
+        request = parse(use(id="c1", function={"name": "f"}, extra_content=extra))
+        assert request.messages[1].tool_calls == (ToolUse("c1", "f", "", signature),)
 
     def test_a_vendors_kind_of_tool_call_travels_whole(self) -> None:
         custom = {"id": "c1", "type": "custom", "custom": {"name": "f", "input": "x"}}
