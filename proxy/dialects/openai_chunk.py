@@ -10,6 +10,7 @@ from proxy.words.chat import (
     Finished,
     Frame,
     ReasoningDelta,
+    ReasoningSealed,
     RefusalDelta,
     Started,
     TextDelta,
@@ -18,6 +19,8 @@ from proxy.words.chat import (
 )
 
 from .base import Answer
+from .openai_reasoning import FIELD as DETAILS
+from .openai_reasoning import written
 
 OBJECT = "chat.completion.chunk"
 
@@ -56,12 +59,17 @@ def _choices(events: Sequence[Event]) -> list[dict[str, Any]]:
     return list(choices.values())
 
 
-def _add(delta: dict[str, Any], event: TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta) -> None:
+def _add(
+    delta: dict[str, Any],
+    event: TextDelta | ReasoningDelta | ReasoningSealed | RefusalDelta | ToolCallDelta,
+) -> None:
     match event:
         case TextDelta():
             delta["content"] = delta.get("content", "") + event.text
         case ReasoningDelta():
             delta["reasoning_content"] = delta.get("reasoning_content", "") + event.text
+        case ReasoningSealed():
+            delta.setdefault(DETAILS, []).append(written(event.part))
         case RefusalDelta():
             delta["refusal"] = delta.get("refusal", "") + event.text
         case ToolCallDelta():

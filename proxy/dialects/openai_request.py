@@ -27,6 +27,7 @@ from proxy.words.chat import (
 from proxy.words.usage import text_size
 
 from .fields import Body, array, boolean, integer, mapping, number, refuse, string
+from .openai_reasoning import read_details
 
 MAX_MESSAGES: Final = 20_000
 MAX_TOOLS: Final = 1000
@@ -205,7 +206,9 @@ def _message(item: Any, where: str, weight: _Weight) -> Message:
         refuse(f"{where}.role", f"must be one of {', '.join(sorted(_ROLES))}")
     uses = _tool_uses(item, where)
     content = _content(item.get("content"), f"{where}.content", weight)
-    if not content and role != "assistant":
+    if role == "assistant":
+        content = (*read_details(item), *content)
+    elif not content:
         refuse(f"{where}.content", "is required")
     call_id = _string(item, "tool_call_id", where)
     if role == "tool" and call_id is None:

@@ -39,6 +39,20 @@ class ImagePart:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningPart:
+    """Reasoning from an earlier turn, as its provider gave it: it goes back unchanged or not at all.
+
+    `signature` proves that `text` is the model's own; `redacted` is reasoning that is given encrypted
+    alone. `format` names the provider that can read either, as in OpenRouter's `anthropic-claude-v1`.
+    """
+
+    text: str = ""
+    signature: str | None = None
+    redacted: str | None = None
+    format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OpaquePart:
     """A part this vocabulary has no word for (audio, file …), whole."""
 
@@ -46,7 +60,7 @@ class OpaquePart:
     raw: Mapping[str, Json]
 
 
-Part = TextPart | ImagePart | OpaquePart
+Part = TextPart | ImagePart | ReasoningPart | OpaquePart
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +173,16 @@ class ReasoningDelta(NamedTuple):
     choice: int = 0
 
 
+class ReasoningSealed(NamedTuple):
+    """A stretch of reasoning is over; `part` holds all of it, for the client to send back with its next turn.
+
+    The deltas before it carried the same text.
+    """
+
+    part: ReasoningPart
+    choice: int = 0
+
+
 class RefusalDelta(NamedTuple):
     """Text of a refusal."""
 
@@ -190,8 +214,17 @@ class Finished(NamedTuple):
     choice: int = 0
 
 
-Event = Started | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | UsageReport | Finished
-CONTENT = (TextDelta, ReasoningDelta, RefusalDelta, ToolCallDelta, Finished)
+Event = (
+    Started
+    | TextDelta
+    | ReasoningDelta
+    | ReasoningSealed
+    | RefusalDelta
+    | ToolCallDelta
+    | UsageReport
+    | Finished
+)
+CONTENT = (TextDelta, ReasoningDelta, ReasoningSealed, RefusalDelta, ToolCallDelta, Finished)
 """Events that show the model has answered; the first of them decides a race."""
 
 

@@ -23,6 +23,7 @@ from proxy.words.chat import (
     ImagePart,
     Message,
     OpaquePart,
+    ReasoningPart,
     Sampling,
     TextPart,
     Tool,
@@ -353,6 +354,33 @@ class TestGoodShapes:
         assert request.messages[2] == Message("tool", (TextPart("4"),), tool_call_id="c1")
         beside = orjson.dumps([called]) + orjson.dumps("c1")
         assert request.prompt_bytes == len("Hi" + "4") + len(beside)
+
+    @pytest.mark.parametrize(
+        ("details", "read"),
+        [
+            (
+                [{"type": "reasoning.text", "text": "Hm", "signature": "s", "format": "f", "index": 0}],
+                (ReasoningPart("Hm", "s", format="f"),),
+            ),
+            ([{"type": "reasoning.text", "text": "Hm", "signature": None}], (ReasoningPart("Hm"),)),
+            ([{"type": "reasoning.encrypted", "data": "x"}], (ReasoningPart(redacted="x"),)),
+            ([{"type": "reasoning.summary", "summary": "Hm"}, 7, {}, {"type": "reasoning.text"}], ()),
+            ("Hm", ()),
+            (None, ()),
+        ],
+    )
+    def test_reasoning_that_comes_back_is_read_before_what_was_said(
+        self, details: Any, read: tuple[ReasoningPart, ...]
+    ) -> None:
+        spoken = {"role": "assistant", "content": "4", "reasoning_details": details}
+        request = parse({"messages": [HI, spoken]})
+        assert request.messages[1].content == (*read, TextPart("4"))
+        assert request.origin.body["messages"][1] == spoken
+
+    def test_nobody_else_reasons(self) -> None:
+        details = [{"type": "reasoning.text", "text": "Hm", "signature": "s"}]
+        request = parse({"messages": [{**HI, "reasoning_details": details}]})
+        assert request.messages[0].content == (TextPart("Hi"),)
 
     def test_a_vendors_kind_of_tool_call_travels_whole(self) -> None:
         custom = {"id": "c1", "type": "custom", "custom": {"name": "f", "input": "x"}}

@@ -185,6 +185,17 @@ class TestAnotherLanguage:
     def test_nothing_of_its_own_json_is_sent(self) -> None:
         assert without_stream(sent(ASKED, language="other")) == {**ASKED, "model": "upstream-model"}
 
+    def test_another_providers_reasoning_stays_behind(self) -> None:
+        details = [{"type": "reasoning.text", "text": "Hm", "signature": "s", "format": "f"}]
+        calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+        silent = {"role": "assistant", "tool_calls": calls, "reasoning_details": details}
+        spoken = {"role": "assistant", "content": "4", "reasoning_details": details}
+        body = sent({"model": "m", "messages": [silent, spoken]}, language="other")
+        assert body["messages"] == [
+            {"role": "assistant", "content": None, "tool_calls": calls},
+            {"role": "assistant", "content": "4"},
+        ]
+
     def test_usage_is_asked_for_unless_the_upstream_cannot(self) -> None:
         assert sent(ASKED, language="other")["stream_options"] == {"include_usage": True}
         plain = sent(ASKED, replace(TARGET, stream_options=False), language="other")
