@@ -172,11 +172,11 @@ def _tools(body: Body) -> tuple[Tool, ...]:
         if not isinstance(tool, dict) or not isinstance(tool.get("type"), str):
             refuse(where, "must be an object with a 'type'")
         if tool["type"] == "function":
-            found.append(_function(tool.get("function"), f"{where}.function"))
+            found.append(_function(tool.get("function"), f"{where}.function", _cache_control(tool)))
     return tuple(found)
 
 
-def _function(function: Any, where: str) -> Tool:
+def _function(function: Any, where: str, cache_control: Mapping[str, Any] | None) -> Tool:
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         refuse(where, "must be an object with a 'name'")
     parameters = function.get("parameters")
@@ -187,7 +187,8 @@ def _function(function: Any, where: str) -> Tool:
     strict = function.get("strict")
     if strict is not None and type(strict) is not bool:
         refuse(f"{where}.strict", "must be true or false")
-    return Tool(function["name"], _string(function, "description", where), parameters, strict)
+    described = _string(function, "description", where)
+    return Tool(function["name"], described, parameters, strict, cache_control)
 
 
 def _messages(body: Body) -> tuple[tuple[Message, ...], _Weight]:
@@ -265,12 +266,21 @@ def _part(part: Any, where: str, weight: _Weight) -> Part:
         if not isinstance(part.get("text"), str):
             refuse(f"{where}.text", "must be a string")
         weight.text += text_size(part["text"])
-        return TextPart(part["text"])
+        return TextPart(part["text"], _cache_control(part))
     if part["type"] == "image_url":
         weight.images += 1
         return _image(part.get("image_url"), f"{where}.image_url")
     weight.text += len(orjson.dumps(part))
     return OpaquePart(part["type"], part)
+
+
+def _cache_control(member: Body) -> Mapping[str, Any] | None:
+    """Read the mark OpenRouter takes on parts (openrouter.ai/docs/features/prompt-caching), unchecked.
+
+    It is for the provider alone, which says what is wrong with it.
+    """
+    value = member.get("cache_control")
+    return value if isinstance(value, dict) else None
 
 
 def _image(image: Any, where: str) -> ImagePart:

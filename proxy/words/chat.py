@@ -28,6 +28,8 @@ class TextPart:
     """A piece of text."""
 
     text: str
+    cache_control: Mapping[str, Json] | None = None
+    """The client's mark, in Anthropic's words, that a provider may cache the prompt up to here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Tool:
     description: str | None = None
     parameters: Mapping[str, Json] | None = None
     strict: bool | None = None
+    cache_control: Mapping[str, Json] | None = None
+    """As for `TextPart`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -398,6 +398,17 @@ class TestGoodShapes:
         assert request.tools == (Tool("f", "F.", schema, strict=True),)
         assert (request.tool_choice, request.parallel_tool_calls) == (choice, False)
 
+    def test_marks_for_a_providers_cache(self) -> None:
+        mark = {"type": "ephemeral", "ttl": "1h"}
+        parts = [
+            {"type": "text", "text": "a", "cache_control": mark},
+            {"type": "text", "text": "b", "cache_control": "always"},
+        ]
+        tool = {"type": "function", "function": {"name": "f"}, "cache_control": mark}
+        request = parse({"messages": [{"role": "user", "content": parts}], "tools": [tool]})
+        assert request.messages[0].content == (TextPart("a", mark), TextPart("b"))
+        assert request.tools == (Tool("f", cache_control=mark),)
+
     def test_sampling(self) -> None:
         request = asked(
             temperature=2,
