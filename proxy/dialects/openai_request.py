@@ -54,10 +54,9 @@ _WEIGHED: Final = frozenset({"role", "content"})
 def read_chat(body: dict[str, Any]) -> ChatRequest:
     """Read a checked request. Raises GatewayError naming the first field at fault."""
     messages, weight = _messages(body)
-    tools = _tools(body)
+    tools, other_tools = _tools(body)
     stream = boolean(body, "stream") or False
     effort = string(body, "reasoning_effort", 32)
-    _check_logit_bias(body)
     extra = {name: value for name, value in body.items() if name not in _KNOWN}
     # What we have no word for is sent on, so it is taken to be prompt, as schemas are.
     weight.text += sum(len(orjson.dumps(body[name])) for name in {*_SCHEMAS, *extra} if body.get(name))
@@ -73,6 +72,7 @@ def read_chat(body: dict[str, Any]) -> ChatRequest:
         n=integer(body, "n", 1, MAX_CHOICES) or 1,
         sampling=_sampling(body),
         tools=tools,
+        other_tools=other_tools,
         tool_choice=_tool_choice(body),
         parallel_tool_calls=boolean(body, "parallel_tool_calls"),
         response_format=_response_format(body),
@@ -127,6 +127,7 @@ def _sampling(body: Body) -> Sampling:
         stop=_stop(body),
         logprobs=boolean(body, "logprobs"),
         top_logprobs=integer(body, "top_logprobs", 0, 20),
+        logit_bias=_logit_bias(body),
     )
 
 
@@ -139,10 +140,11 @@ def _stop(body: Body) -> tuple[str, ...]:
     return tuple(stop)
 
 
-def _check_logit_bias(body: Body) -> None:
-    bias = mapping(body, "logit_bias", 1024) or {}
-    if not all(type(value) in {int, float} and -100 <= value <= 100 for value in bias.values()):
+def _logit_bias(body: Body) -> Mapping[str, float] | None:
+    bias = mapping(body, "logit_bias", 1024)
+    if bias and not all(type(value) in {int, float} and -100 <= value <= 100 for value in bias.values()):
         refuse("logit_bias", "must map tokens to numbers between -100 and 100")
+    return bias
 
 
 def _response_format(body: Body) -> Mapping[str, Any] | None:
@@ -164,16 +166,18 @@ def _tool_choice(body: Body) -> Any:
     return choice
 
 
-def _tools(body: Body) -> tuple[Tool, ...]:
-    """Functions become words; a vendor's own tool kinds stay in `origin` alone."""
-    found = []
+def _tools(body: Body) -> tuple[tuple[Tool, ...], tuple[Body, ...]]:
+    """Functions become words; a vendor's own kinds of tool are kept whole."""
+    found, others = [], []
     for index, tool in enumerate(array(body, "tools", MAX_TOOLS) or []):
         where = f"tools[{index}]"
         if not isinstance(tool, dict) or not isinstance(tool.get("type"), str):
             refuse(where, "must be an object with a 'type'")
         if tool["type"] == "function":
             found.append(_function(tool.get("function"), f"{where}.function", _cache_control(tool)))
-    return tuple(found)
+        else:
+            others.append(tool)
+    return tuple(found), tuple(others)
 
 
 def _function(function: Any, where: str, cache_control: Mapping[str, Any] | None) -> Tool:

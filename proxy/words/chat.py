@@ -109,6 +109,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     logprobs: bool | None = None
     top_logprobs: int | None = None
+    logit_bias: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,8 @@ class ChatRequest:
     n: int = 1
     sampling: Sampling = Sampling()
     tools: tuple[Tool, ...] = ()
+    other_tools: tuple[Mapping[str, Json], ...] = ()
+    """Tools that are no functions, a vendor's own, whole."""
     tool_choice: Json = None
     parallel_tool_calls: bool | None = None
     response_format: Mapping[str, Json] | None = None

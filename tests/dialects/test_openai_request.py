@@ -396,6 +396,7 @@ class TestGoodShapes:
         choice = {"type": "function", "function": {"name": "f"}}
         request = asked(tools=tools, tool_choice=choice, parallel_tool_calls=False)
         assert request.tools == (Tool("f", "F.", schema, strict=True),)
+        assert request.other_tools == (search,)
         assert (request.tool_choice, request.parallel_tool_calls) == (choice, False)
 
     def test_marks_for_a_providers_cache(self) -> None:
@@ -419,9 +420,10 @@ class TestGoodShapes:
             stop=["a", "b"],
             logprobs=True,
             top_logprobs=20,
+            logit_bias={"1": -100, "2": 0.5},
         )
         assert request.sampling == Sampling(
-            2, 0.5, -2, 2.0, -(2**63), ("a", "b"), logprobs=True, top_logprobs=20
+            2, 0.5, -2, 2.0, -(2**63), ("a", "b"), True, 20, {"1": -100, "2": 0.5}
         )
 
     @pytest.mark.parametrize(
@@ -475,10 +477,9 @@ class TestGoodShapes:
 
     def test_extra_holds_what_has_no_word_here(self) -> None:
         unknown = {"metadata": {"a": "b"}, "top_k": 5, "service_tier": None}
-        request = asked(**unknown, user="u", reasoning_effort="high", logit_bias={"1": -100, "2": 0.5})
+        request = asked(**unknown, user="u", reasoning_effort="high")
         assert request.extra == unknown
         assert (request.user, request.reasoning_effort) == ("u", "high")
-        assert request.origin.body["logit_bias"] == {"1": -100, "2": 0.5}
 
 
 class TestWeight:

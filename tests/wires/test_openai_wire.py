@@ -151,6 +151,7 @@ TOOLS = st.fixed_dictionaries(
         ),
     }
 )
+SEARCH = [{"type": "web_search"}]
 REQUESTS = st.fixed_dictionaries(
     {"model": st.just("upstream-model"), "messages": st.lists(MESSAGES, min_size=1, max_size=3)},
     optional={
@@ -164,7 +165,8 @@ REQUESTS = st.fixed_dictionaries(
         "stop": TEXT | st.lists(TEXT, max_size=3),
         "logprobs": st.booleans(),
         "top_logprobs": st.integers(0, 20),
-        "tools": st.lists(TOOLS, max_size=2),
+        "logit_bias": st.dictionaries(st.sampled_from(["1", "2"]), st.integers(-100, 100)),
+        "tools": st.lists(TOOLS, max_size=2).map(lambda tools: [*tools, *SEARCH[: len(tools)]]),
         "tool_choice": st.sampled_from(["auto", {"type": "function", "function": {"name": "f"}}]),
         "parallel_tool_calls": st.booleans(),
         "response_format": st.just({"type": "json_object"}),
