@@ -237,7 +237,12 @@ class Exchange:
         self.receipt.attempts.append(attempt)
         plan = self.plan
         return await self.core.fleet.open(
-            deployment, self.call, attempt, first_byte=plan.first_byte, reasoning=plan.reasoning
+            deployment,
+            self.call,
+            attempt,
+            first_byte=plan.first_byte,
+            reasoning=plan.reasoning,
+            max_tokens=plan.max_tokens,
         )
 
     def _all_failed(self, errors: Sequence[UpstreamError]) -> GatewayError:

@@ -15,7 +15,8 @@ class Plan:
 
     `candidates` are in order of preference, never empty. `price` is the client's, whoever wins; markup
     is applied to the whole request. `output_cap` is the tokens per choice a hold assumes where the
-    client set no limit. `first_byte` is in seconds.
+    client set no limit. `max_tokens` is the most of them anyone allows, the client, its key or the
+    operator; None is as many as the model can. `first_byte` is in seconds.
     """
 
     model: str
@@ -30,3 +31,4 @@ class Plan:
     reasoning: bool = False
     """The model takes `max_completion_tokens` and no `temperature`."""
     strategy: Strategy = "failover"
+    max_tokens: int | None = None

@@ -65,6 +65,11 @@ class Router:
             price_version=route.version,
             reasoning=route.reasoning,
             strategy=route.strategy,
+            max_tokens=_least(
+                call.max_tokens,
+                route.model.max_output_tokens if route.model else None,
+                principal.limits.max_output,
+            ),
         )
 
     def catalogue(self, now: datetime) -> Iterator[Offer]:
@@ -128,6 +133,10 @@ class Router:
         if model is not None and model < cap:
             cap = model
         return key if key is not None and key < cap else cap
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _service_tier(call: Call) -> str | None:

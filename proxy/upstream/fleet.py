@@ -114,12 +114,19 @@ class Fleet:
         return self._wires[deployment.provider.wire].language
 
     async def open(
-        self, deployment: Deployment, call: Call, attempt: Attempt, *, first_byte: float, reasoning: bool
+        self,
+        deployment: Deployment,
+        call: Call,
+        attempt: Attempt,
+        *,
+        first_byte: float,
+        reasoning: bool,
+        max_tokens: int | None = None,
     ) -> UpstreamStream:
         """Open one attempt, writing into `attempt` how it went.
 
         `first_byte` is the seconds it may take to the first event; `reasoning` tells a model that takes
-        `max_completion_tokens` and no `temperature`.
+        `max_completion_tokens` and no `temperature`; `max_tokens` is the most a choice may have.
 
         Raises:
             UpstreamError: with nothing left open.
@@ -128,7 +135,13 @@ class Fleet:
         error = UpstreamError("first_byte")
         try:
             with trio.move_on_after(first_byte):
-                return await self._open(deployment, call, attempt, reasoning=reasoning)
+                target = Target(
+                    deployment.model,
+                    reasoning=reasoning,
+                    stream_options=deployment.provider.stream_options,
+                    max_tokens=max_tokens,
+                )
+                return await self._open(deployment, call, attempt, target)
         except httpx.RequestError as cause:
             error = UpstreamError(trouble_of(cause))
         except UpstreamError as cause:
@@ -139,11 +152,10 @@ class Fleet:
         raise error
 
     async def _open(
-        self, deployment: Deployment, call: Call, attempt: Attempt, *, reasoning: bool
+        self, deployment: Deployment, call: Call, attempt: Attempt, target: Target
     ) -> UpstreamStream:
         provider = deployment.provider
         wire = self._wires[provider.wire]
-        target = Target(deployment.model, reasoning=reasoning, stream_options=provider.stream_options)
         outgoing = wire.encode(call, target)
         line = self._lines[provider.name]
         reply = await line.post(outgoing.path, wire.headers(provider.api_key), outgoing.body)

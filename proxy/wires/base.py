@@ -25,6 +25,8 @@ class Target:
     """The model takes `max_completion_tokens` and no `temperature`."""
     stream_options: bool = True
     """The upstream accepts `stream_options`."""
+    max_tokens: int | None = None
+    """The most tokens a choice may have, for a protocol that demands a limit; None is the model's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,7 +212,7 @@ def test_the_output_of_a_hold_is_within_every_limit(
 ) -> None:
     principal = replace(ANYONE, limits=Limits(max_output=key))
     found = router().plan(chat("mini", max_tokens=asked), principal, NOW)
-    assert found.output_cap == expected
+    assert found.output_cap == found.max_tokens == expected
     assert chat("mini", max_tokens=asked).forecast(found.ratio, found.output_cap).output == expected
 
 
@@ -222,6 +222,14 @@ def test_without_a_limit_of_the_model_a_wish_stands_and_the_default_is_assumed()
     assert known.plan(chat("sim/echo", max_tokens=10**6), ANYONE, NOW).output_cap == 10**6
     context = known.find("openai/gpt-4.1", NOW).context_length
     assert known.plan(chat("openai/gpt-4.1", max_tokens=10**8), ANYONE, NOW).output_cap == context
+
+
+def test_what_a_hold_assumes_is_no_limit_for_the_upstream() -> None:
+    known = router(settings(money=Money(default_output_cap=77)))
+    assert known.plan(chat("sim/echo"), ANYONE, NOW).max_tokens is None
+    assert known.plan(chat("openai/gpt-4.1", max_tokens=10**8), ANYONE, NOW).max_tokens == 10**8
+    keyed = replace(ANYONE, limits=Limits(max_output=300))
+    assert known.plan(chat("sim/echo"), keyed, NOW).max_tokens == 300
 
 
 @pytest.mark.parametrize(
