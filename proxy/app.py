@@ -40,6 +40,7 @@ from proxy.upstream.fleet import Fleet, Line
 from proxy.upstream.line import HttpLine
 from proxy.upstream.sim import SimLine
 from proxy.upstream.transport import UpstreamTransport
+from proxy.wires.anthropic import AnthropicWire
 from proxy.wires.base import Wire
 from proxy.wires.openai import OpenAIWire
 
@@ -49,7 +50,7 @@ STARTER_CREDITS: Final = "10000"
 """What the first start's key may spend: ten dollars of play money."""
 ADMIN: Final = "admin@localhost"
 _SWEEP_IDLE_SECONDS: Final = 30.0
-WIRES: Final[dict[str, Wire]] = {"openai": OpenAIWire(), "sim": OpenAIWire()}
+WIRES: Final[dict[str, Wire]] = {"openai": OpenAIWire(), "anthropic": AnthropicWire(), "sim": OpenAIWire()}
 
 
 def serve(settings: Settings, bind: str | None = None) -> int:

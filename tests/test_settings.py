@@ -58,7 +58,8 @@ def test_well_known_providers_are_on_where_their_key_is_set() -> None:
     assert providers["openai"].base_url == "https://api.openai.com/v1"
     assert providers["xai"].price_source == "x-ai"
     assert providers["mistral"].stream_options is False
-    assert all(provider.wire == "openai" for name, provider in providers.items() if name != "sim")
+    own = {name: provider.wire for name, provider in providers.items() if provider.wire != "openai"}
+    assert own == {"anthropic": "anthropic", "sim": "sim"}
 
 
 def test_a_file_without_providers_keeps_the_well_known_ones(tmp_path: Path) -> None:
@@ -276,7 +277,7 @@ WRONG = [
     ('[[providers]]\nname = "Open AI"', "providers[0] (Open AI).name: found 'Open AI'", "lower-case"),
     ('[[providers]]\nname = "p"', "providers[0] (p).base_url: missing", "only these need none: openai"),
     (PROVIDER_P + PROVIDER_P, "providers[1] (p).name:", 'a second provider named "p"'),
-    (PROVIDER_P + 'wire = "anthropic"', "providers[0] (p).wire: found 'anthropic'", "one of openai, sim"),
+    (PROVIDER_P + 'wire = "telex"', "providers[0] (p).wire: found 'telex'", "one of openai, anthropic, sim"),
     (PROVIDER_P + 'apikey = "x"', "providers[0] (p).apikey: unknown key", 'did you mean "api_key"?'),
     (PROVIDER_P + f'apikey = "{CANARY}"', "providers[0] (p).apikey: unknown key", "api_key"),
     (PROVIDER_P + 'api_key = ""', "providers[0] (p).api_key: found empty text", "visible ASCII"),

@@ -17,7 +17,7 @@ from .shape import Provider, Timeouts, WireName
 
 
 class WellKnown(NamedTuple):
-    """A public provider that speaks OpenAI's wire."""
+    """A public provider."""
 
     name: str
     variable: str
@@ -26,10 +26,14 @@ class WellKnown(NamedTuple):
     price_source: str | None
     """Its id in the price library, if it has one."""
     stream_options: bool = True
+    wire: WireName = "openai"
 
 
 WELL_KNOWN: Final = (
     WellKnown("openai", "OPENAI_API_KEY", "https://api.openai.com/v1", "openai"),
+    WellKnown(
+        "anthropic", "ANTHROPIC_API_KEY", "https://api.anthropic.com/v1", "anthropic", wire="anthropic"
+    ),
     WellKnown("openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1", "openrouter"),
     WellKnown("redpill", "REDPILL_API_KEY", "https://api.redpill.ai/v1", None),
     WellKnown("groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1", "groq"),
@@ -103,7 +107,7 @@ def _provider(
         reader.problems.add(f"{at}.name", "missing; every provider needs a name")
     name = given.get("name", "")
     known = next((known for known in WELL_KNOWN if known.name == name), None)
-    wire = given.get("wire", "sim" if name == SIM else "openai")
+    wire = given.get("wire", "sim" if name == SIM else known.wire if known else "openai")
     base_url = given.get("base_url", known.base_url if known else "")
     if wire != "sim" and not base_url and "base_url" not in table and name:
         names = ", ".join(known.name for known in WELL_KNOWN)

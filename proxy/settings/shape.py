@@ -11,7 +11,7 @@ from typing import Literal
 from proxy.words.money import Price
 from proxy.words.principal import Limits
 
-WireName = Literal["openai", "sim"]
+WireName = Literal["openai", "anthropic", "sim"]
 Strategy = Literal["single", "failover"]
 _SQLITE = "sqlite:///"
 
