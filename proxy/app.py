@@ -44,6 +44,7 @@ from proxy.upstream.fleet import Fleet, Line
 from proxy.upstream.line import HttpLine
 from proxy.upstream.sim import SimLine
 from proxy.upstream.transport import UpstreamTransport
+from proxy.wires.anthropic import AnthropicWire
 from proxy.wires.base import Wire
 from proxy.wires.gemini import GeminiWire
 from proxy.wires.openai import OpenAIWire
@@ -54,7 +55,12 @@ STARTER_CREDITS: Final = "10000"
 """What the first start's key may spend: ten dollars of play money."""
 ADMIN: Final = "admin@localhost"
 _SWEEP_IDLE_SECONDS: Final = 30.0
-WIRES: Final[dict[str, Wire]] = {"openai": OpenAIWire(), "gemini": GeminiWire(), "sim": OpenAIWire()}
+WIRES: Final[dict[str, Wire]] = {
+    "openai": OpenAIWire(),
+    "anthropic": AnthropicWire(),
+    "gemini": GeminiWire(),
+    "sim": OpenAIWire(),
+}
 
 
 def serve(settings: Settings, bind: str | None = None) -> int:

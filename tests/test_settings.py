@@ -58,10 +58,8 @@ def test_well_known_providers_are_on_where_their_key_is_set() -> None:
     assert providers["openai"].base_url == "https://api.openai.com/v1"
     assert providers["xai"].price_source == "x-ai"
     assert providers["mistral"].stream_options is False
-    assert providers["google"].wire == "gemini"
-    assert all(
-        provider.wire == "openai" for name, provider in providers.items() if name not in {"google", "sim"}
-    )
+    own = {name: provider.wire for name, provider in providers.items() if provider.wire != "openai"}
+    assert own == {"anthropic": "anthropic", "google": "gemini", "sim": "sim"}
 
 
 @pytest.mark.parametrize(
@@ -299,7 +297,7 @@ WRONG = [
     ('[[providers]]\nname = "Open AI"', "providers[0] (Open AI).name: found 'Open AI'", "lower-case"),
     ('[[providers]]\nname = "p"', "providers[0] (p).base_url: missing", "only these need none: openai"),
     (PROVIDER_P + PROVIDER_P, "providers[1] (p).name:", 'a second provider named "p"'),
-    (PROVIDER_P + 'wire = "anthropic"', "providers[0] (p).wire: found 'anthropic'", "one of openai, gemini"),
+    (PROVIDER_P + 'wire = "telex"', "providers[0] (p).wire: found 'telex'", "one of openai, anthropic"),
     (PROVIDER_P + 'apikey = "x"', "providers[0] (p).apikey: unknown key", 'did you mean "api_key"?'),
     (PROVIDER_P + f'apikey = "{CANARY}"', "providers[0] (p).apikey: unknown key", "api_key"),
     (PROVIDER_P + 'api_key = ""', "providers[0] (p).api_key: found empty text", "visible ASCII"),

@@ -12,6 +12,7 @@ from proxy.words.chat import (
     ImageDelta,
     OpaqueDelta,
     ReasoningDelta,
+    ReasoningSealed,
     RefusalDelta,
     ScoresDelta,
     Started,
@@ -22,6 +23,8 @@ from proxy.words.chat import (
 )
 
 from .base import Answer
+from .openai_reasoning import FIELD as DETAILS
+from .openai_reasoning import written
 
 OBJECT = "chat.completion.chunk"
 
@@ -64,13 +67,16 @@ def _choices(events: Sequence[Event]) -> list[dict[str, Any]]:
 
 
 def _add(
-    delta: dict[str, Any], event: TextDelta | ReasoningDelta | RefusalDelta | ImageDelta | ToolCallDelta
+    delta: dict[str, Any],
+    event: TextDelta | ReasoningDelta | ReasoningSealed | RefusalDelta | ImageDelta | ToolCallDelta,
 ) -> None:
     match event:
         case TextDelta():
             delta["content"] = delta.get("content", "") + event.text
         case ReasoningDelta():
             delta["reasoning_content"] = delta.get("reasoning_content", "") + event.text
+        case ReasoningSealed():
+            delta.setdefault(DETAILS, []).append(written(event.part))
         case RefusalDelta():
             delta["refusal"] = delta.get("refusal", "") + event.text
         case ImageDelta():

@@ -143,7 +143,7 @@ class Router:
             first_byte=route.first_byte,
             price_version=route.version,
             reasoning=route.reasoning,
-            max_output=most,
+            max_output=_least(model.max_output_tokens if model else None, most),
             quality=model.quality if model else 0,
             sticky=model.sticky if model else False,
             on_cut=model.on_cut if model else "error",
@@ -216,6 +216,10 @@ def _own_cost(
     if deployment.provider.wire == "sim":
         return SIM_PRICE
     return listing.at(now, tier) if listing is not None else None
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _service_tier(call: Call) -> str | None:

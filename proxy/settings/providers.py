@@ -33,6 +33,9 @@ class WellKnown(NamedTuple):
 
 WELL_KNOWN: Final = (
     WellKnown("openai", "OPENAI_API_KEY", "https://api.openai.com/v1", "openai"),
+    WellKnown(
+        "anthropic", "ANTHROPIC_API_KEY", "https://api.anthropic.com/v1", "anthropic", wire="anthropic"
+    ),
     WellKnown("openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1", "openrouter"),
     WellKnown("redpill", "REDPILL_API_KEY", "https://api.redpill.ai/v1", None),
     WellKnown("groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1", "groq", cancel_stops_billing=False),

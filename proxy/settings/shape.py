@@ -12,7 +12,7 @@ from proxy.words.money import Price
 from proxy.words.principal import Limits
 from proxy.words.wishes import Strategy
 
-WireName = Literal["openai", "gemini", "sim"]
+WireName = Literal["openai", "anthropic", "gemini", "sim"]
 OnCut = Literal["error", "replay"]
 _SQLITE = "sqlite:///"
 

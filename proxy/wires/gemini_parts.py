@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from proxy.words.chat import ImagePart, OpaquePart, Part, TextPart
+from proxy.words.chat import ImagePart, OpaquePart, Part, ReasoningPart, TextPart
 
 from .compatibility import unsupported
 
@@ -46,6 +46,8 @@ def part_of(part: Part, where: str) -> Json | None:
             return _media(part.url, f"{where}.image_url.url")
         case OpaquePart():
             return _opaque(part, where)
+        case ReasoningPart():
+            return None  # another provider's; Gemini's own comes back as signatures
 
 
 def text_of(part: Part, where: str) -> str:

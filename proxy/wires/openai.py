@@ -25,6 +25,7 @@ from proxy.words.chat import (
     OpaquePart,
     Part,
     ReasoningDelta,
+    ReasoningPart,
     RefusalDelta,
     Started,
     TextDelta,
@@ -121,7 +122,8 @@ def _from_words(call: ChatRequest) -> dict[str, Any]:
         "stop": list(sampling.stop) or None,
         "logprobs": sampling.logprobs,
         "top_logprobs": sampling.top_logprobs,
-        "tools": [_tool(tool) for tool in call.tools] or None,
+        "logit_bias": sampling.logit_bias,
+        "tools": [*map(_tool, call.tools), *call.other_tools] or None,
         "tool_choice": call.tool_choice,
         "parallel_tool_calls": call.parallel_tool_calls,
         "response_format": call.response_format,
@@ -156,14 +158,16 @@ def _message(message: Message) -> dict[str, Any]:
 
 
 def _content(parts: tuple[Part, ...]) -> str | list[Mapping[str, Any]] | None:
-    if not parts:
+    # Another provider's reasoning is of no use here: Chat Completions takes none back.
+    said = [part for part in parts if not isinstance(part, ReasoningPart)]
+    if not said:
         return None
-    if len(parts) == 1 and isinstance(parts[0], TextPart):
-        return parts[0].text
-    return [_part(part) for part in parts]
+    if len(said) == 1 and isinstance(said[0], TextPart):
+        return said[0].text
+    return [_part(part) for part in said]
 
 
-def _part(part: Part) -> Mapping[str, Any]:
+def _part(part: TextPart | ImagePart | OpaquePart) -> Mapping[str, Any]:
     match part:
         case TextPart():
             return {"type": "text", "text": part.text}

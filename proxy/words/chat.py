@@ -32,6 +32,8 @@ class TextPart:
     """A piece of text."""
 
     text: str
+    cache_control: Mapping[str, Json] | None = None
+    """The client's mark, in Anthropic's words, that a provider may cache the prompt up to here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,20 @@ class ImagePart:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningPart:
+    """Reasoning from an earlier turn, as its provider gave it: it goes back unchanged or not at all.
+
+    `signature` proves that `text` is the model's own; `redacted` is reasoning that is given encrypted
+    alone. `format` names the provider that can read either, as in OpenRouter's `anthropic-claude-v1`.
+    """
+
+    text: str = ""
+    signature: str | None = None
+    redacted: str | None = None
+    format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OpaquePart:
     """A part this vocabulary has no word for (audio, file …), whole."""
 
@@ -50,7 +66,7 @@ class OpaquePart:
     raw: Mapping[str, Json]
 
 
-Part = TextPart | ImagePart | OpaquePart
+Part = TextPart | ImagePart | ReasoningPart | OpaquePart
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +99,8 @@ class Tool:
     description: str | None = None
     parameters: Mapping[str, Json] | None = None
     strict: bool | None = None
+    cache_control: Mapping[str, Json] | None = None
+    """As for `TextPart`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +115,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     logprobs: bool | None = None
     top_logprobs: int | None = None
+    logit_bias: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +142,8 @@ class ChatRequest:
     n: int = 1
     sampling: Sampling = Sampling()
     tools: tuple[Tool, ...] = ()
+    other_tools: tuple[Mapping[str, Json], ...] = ()
+    """Tools that are no functions, a vendor's own, whole."""
     tool_choice: Json = None
     parallel_tool_calls: bool | None = None
     response_format: Mapping[str, Json] | None = None
@@ -168,6 +189,16 @@ class ReasoningDelta(NamedTuple):
     """Text of the model's reasoning."""
 
     text: str
+    choice: int = 0
+
+
+class ReasoningSealed(NamedTuple):
+    """A stretch of reasoning is over; `part` holds all of it, for the client to send back with its next turn.
+
+    The deltas before it carried the same text.
+    """
+
+    part: ReasoningPart
     choice: int = 0
 
 
@@ -237,6 +268,7 @@ Event = (
     Started
     | TextDelta
     | ReasoningDelta
+    | ReasoningSealed
     | RefusalDelta
     | ImageDelta
     | ToolCallDelta
@@ -245,7 +277,16 @@ Event = (
     | UsageReport
     | Finished
 )
-CONTENT = (TextDelta, ReasoningDelta, RefusalDelta, ImageDelta, ToolCallDelta, OpaqueDelta, Finished)
+CONTENT = (
+    TextDelta,
+    ReasoningDelta,
+    ReasoningSealed,
+    RefusalDelta,
+    ImageDelta,
+    ToolCallDelta,
+    OpaqueDelta,
+    Finished,
+)
 """Events that show the model has answered; the first of them decides a race."""
 
 

@@ -89,8 +89,11 @@ class SSEDecoder:
         *blocks, rest = data.split(b"\n\n")
         payloads = []
         for block in blocks:
-            if block.startswith(b"data: ") and b"\n" not in block and 6 < len(block) <= self._max_line:
-                payloads.append(block[6:])
+            # Anthropic names each event on a line before its data.
+            line = block.partition(b"\n")[2] if block.startswith(b"event:") else block
+            fits = 6 < len(line) <= len(block) <= self._max_line
+            if fits and line.startswith(b"data: ") and b"\n" not in line:
+                payloads.append(line[6:])
             else:
                 payloads += self._feed_lines(block + b"\n\n")
         if rest:

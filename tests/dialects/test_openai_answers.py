@@ -23,10 +23,13 @@ from proxy.words.chat import (
     Frame,
     ImageDelta,
     ReasoningDelta,
+    ReasoningPart,
+    ReasoningSealed,
     RefusalDelta,
     ScoresDelta,
     Started,
     TextDelta,
+    TextPart,
     TokenScore,
     ToolCallDelta,
     UsageReport,
@@ -413,6 +416,41 @@ class TestAnotherLanguage:
         }
         for each in chunks:
             ChatCompletionChunk.model_validate(each)
+
+    SEALED = (
+        told(ReasoningDelta("")),
+        told(ReasoningDelta("Hm")),
+        told(ReasoningSealed(ReasoningPart("Hm", "c2ln", format="anthropic-claude-v1"))),
+        told(ReasoningSealed(ReasoningPart(redacted="ZW5j", format="anthropic-claude-v1"))),
+        told(TextDelta("4"), Finished("stop")),
+    )
+    DETAILS = (
+        {"type": "reasoning.text", "text": "Hm", "signature": "c2ln", "format": "anthropic-claude-v1"},
+        {"type": "reasoning.encrypted", "data": "ZW5j", "format": "anthropic-claude-v1"},
+    )
+
+    def test_sealed_reasoning_is_shown_in_one_piece_beside_its_text(self) -> None:
+        chunks = chunks_of(streamer(OTHER).feed(self.SEALED))
+        assert [each["choices"][0]["delta"] for each in chunks] == [
+            {"role": "assistant", "reasoning_content": ""},
+            {"reasoning_content": "Hm"},
+            {"reasoning_details": [self.DETAILS[0]]},
+            {"reasoning_details": [self.DETAILS[1]]},
+            {"content": "4"},
+        ]
+
+    def test_a_client_that_sends_back_the_message_it_was_given_sends_back_the_reasoning(self) -> None:
+        encoder = whole(OTHER)
+        encoder.feed(self.SEALED)
+        message = orjson.loads(encoder.finish(BILL))["choices"][0]["message"]
+        assert message["reasoning_content"] == "Hm"
+        assert message["reasoning_details"] == list(self.DETAILS)
+        asked_again = DIALECT.parse(orjson.dumps({"messages": [message]}))
+        assert asked_again.messages[0].content == (
+            ReasoningPart("Hm", "c2ln", format="anthropic-claude-v1"),
+            ReasoningPart(redacted="ZW5j", format="anthropic-claude-v1"),
+            TextPart("4"),
+        )
 
     def test_usage_comes_last_where_it_was_asked_for(self) -> None:
         encoder = streamer(OTHER, include_usage=True)

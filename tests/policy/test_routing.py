@@ -239,6 +239,16 @@ def test_without_a_limit_of_the_model_a_wish_stands_and_the_default_is_assumed()
     assert known.plan(chat("openai/gpt-4.1", max_tokens=10**8), ANYONE, NOW).first.output_cap == context
 
 
+def test_what_a_hold_assumes_is_no_limit_for_the_upstream() -> None:
+    known = router(settings(money=Money(default_output_cap=77)))
+    assert known.plan(chat("sim/echo"), ANYONE, NOW).first.max_output is None
+    assert known.plan(chat("mini"), ANYONE, NOW).first.max_output == 1000
+    for most, expected in ((300, 300), (3000, 1000)):
+        keyed = replace(ANYONE, limits=Limits(max_output=most))
+        assert known.plan(chat("mini"), keyed, NOW).first.max_output == expected
+        assert known.plan(chat("sim/echo"), keyed, NOW).first.max_output == most
+
+
 @pytest.mark.parametrize(
     ("model", "reasoning"),
     [

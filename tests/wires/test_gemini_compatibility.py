@@ -17,7 +17,16 @@ from proxy.words.errors import GatewayError
 
 ROWS = {row.field: row for row in COMPATIBILITY}
 HI = {"role": "user", "content": "Hi"}
-NOT_FIELDS = {"origin", "prompt_bytes", "images", "include_usage", "sampling", "extra", "wishes"}
+NOT_FIELDS = {
+    "origin",
+    "prompt_bytes",
+    "images",
+    "include_usage",
+    "sampling",
+    "extra",
+    "wishes",
+    "other_tools",
+}
 
 
 def test_no_field_has_two_rows() -> None:
