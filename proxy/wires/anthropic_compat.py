@@ -106,6 +106,8 @@ _CARRIED: Final[Mapping[str, tuple[type, str]]] = {
     "safety_identifier": (str, "a string"),
 }
 """Fields outside the words that the request is made of too, and what each must be."""
+_SHAPING: Final = ("presence_penalty", "frequency_penalty", "seed", "verbosity")
+"""Ignored fields that would change an answer: refused where the request wants none of its own ignored."""
 _HARMLESS: Final[Mapping[str, Any]] = {"modalities": ["text"], "functions": [], "function_call": "none"}
 """Values of refused fields that ask for nothing."""
 
@@ -125,6 +127,9 @@ def check(call: ChatRequest) -> None:
         "tools": call.other_tools,
         "stop": any(not text.strip() for text in sampling.stop),
     }
+    if call.wishes.require_parameters:
+        shaping = {name: getattr(sampling, name, call.extra.get(name)) for name in _SHAPING}
+        asked |= {name: value is not None for name, value in shaping.items()}
     for name, value in asked.items():
         if value:
             raise _refusal(name)

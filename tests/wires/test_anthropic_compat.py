@@ -13,7 +13,7 @@ from openai.types.chat.completion_create_params import (
 
 from proxy.dialects.openai_request import read_chat
 from proxy.wires.anthropic import AnthropicWire
-from proxy.wires.anthropic_compat import COMPATIBILITY, markdown
+from proxy.wires.anthropic_compat import COMPATIBILITY, check, markdown
 from proxy.wires.base import Target
 from proxy.words.errors import GatewayError
 
@@ -154,3 +154,13 @@ def test_a_refusal_says_why_where_there_is_more_to_say() -> None:
         encoded({**LEAST, "n": 2})
     assert caught.value.message == "'n' is not supported by this model's provider (unless 1)."
     assert orjson.loads(encoded({**LEAST, "n": 1}))["messages"]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"seed": 7}, {"presence_penalty": 0.5}, {"frequency_penalty": 1}, {"verbosity": "low"}]
+)
+def test_what_would_shape_the_answer_is_not_ignored_where_that_is_ruled_out(asked: dict[str, Any]) -> None:
+    check(read_chat({**LEAST, **asked}))
+    with pytest.raises(GatewayError) as caught:
+        check(read_chat({**LEAST, **asked, "provider": {"require_parameters": True}}))
+    assert (caught.value.name, caught.value.param) == ("unsupported_parameter", *asked)
