@@ -44,6 +44,8 @@ class Contest:
         self._receipt = receipt
         self._opened: dict[UpstreamStream, Attempt] = {}
         self._tried: list[tuple[Attempt, Candidate]] = []
+        self._charged: set[int] = set()
+        """Attempts whose cost is known already."""
         self._failovers = 0
         self._rules = Rules(
             stagger=self._stagger, may_start=self._may_start, pause=self._pause, limit=settings.at_once
@@ -63,8 +65,24 @@ class Contest:
         Cancelling closes every attempt under way.
         """
         self._health.budgets.called()
+        return await self._race(self._plan.candidates)
+
+    async def again(self, error: UpstreamError, usage: Usage) -> tuple[Candidate, UpstreamStream]:
+        """Replace the winner, whose stream `error` has ended after `usage`, by another of the same model.
+
+        Itself it is tried last. Raises and is cancelled as `run`.
+        """
+        attempt, broken = next(each for each in self._tried if each[0] is self._receipt.winner)
+        attempt.trouble, attempt.ended_at = error.trouble, trio.current_time()
+        attempt.cost = cost(usage, broken.cost or broken.terms.price)
+        self._charged.add(id(attempt))
+        self._health.failed(broken, error.trouble, attempt.started_at, attempt.ended_at, opened=True)
+        same = [each for each in self._plan.candidates if each.terms.model == broken.terms.model]
+        return await self._race([*(each for each in same if each is not broken), broken])
+
+    async def _race(self, candidates: Sequence[Candidate]) -> tuple[Candidate, UpstreamStream]:
         try:
-            winner, stream = await race(self._startable(), self._open, rules=self._rules)
+            winner, stream = await race(self._startable(candidates), self._open, rules=self._rules)
         except AllFailedError as failed:
             raise self._all_failed(failed.errors) from failed
         self._receipt.winner = self._opened[stream]
@@ -82,6 +100,8 @@ class Contest:
         """
         receipt, health = self._receipt, self._health
         for attempt, candidate in self._tried:
+            if id(attempt) in self._charged:
+                continue
             price = candidate.cost or candidate.terms.price
             if attempt is receipt.winner:
                 attempt.cost = cost(receipt.usage, price)
@@ -104,10 +124,9 @@ class Contest:
             attempt.trouble = told.trouble
             self._health.failed(candidate, told.trouble, attempt.started_at, receipt.ended_at, opened=True)
 
-    def _startable(self) -> list[Candidate]:
+    def _startable(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Return the candidates from the first that may start now, and all again as often as is set."""
         now = trio.current_time()
-        candidates = self._plan.candidates
         for place, candidate in enumerate(candidates):
             if self._health.allows(candidate, now):
                 again = list(candidates) * self._settings.again

@@ -13,9 +13,10 @@ delivered, so it costs nothing either.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Final, Literal
 
 import trio
 
@@ -45,10 +46,14 @@ from proxy.settings import Settings
 from proxy.upstream.drain import Drain
 from proxy.upstream.fleet import Fleet, UpstreamStream
 from proxy.words.call import Call
-from proxy.words.errors import GatewayError, Window
+from proxy.words.chat import ChatRequest
+from proxy.words.errors import GatewayError, UpstreamError, Window
 from proxy.words.ids import new_generation_id
 from proxy.words.money import credits_json, credits_text
 from proxy.words.principal import Principal
+
+_REPLAYS: Final = 2
+"""Times a broken stream is asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,7 @@ class Exchange:
         self._admission: Ticket | None = None
         self._extension: Ticket | None = None
         self._extensions = 0
+        self._replays = 0
         self._no_more: GatewayError | None = None
         self._settled = False
         self.receipt = Receipt(
@@ -129,8 +135,18 @@ class Exchange:
             model=winner.deployment.model,
         )
         encoder = self.dialect.encoder(self.call, answer)
-        self.relay = Relay(self.stream.decoder, encoder, self._meter(winner.terms), self)
+        self.relay = Relay(
+            self.stream.decoder,
+            encoder,
+            self._meter(winner.terms),
+            self,
+            repeatable=self._repeatable(winner.terms),
+        )
         return self.relay
+
+    def replays(self) -> bool:
+        """Tell whether another stream may take the place of one that broke (see `relay.Purse`)."""
+        return self._replays < _REPLAYS and not self.left
 
     def extend(self) -> int | GatewayError | None:
         """Grow the hold as large again, or by all there is left (see `relay.Purse`)."""
@@ -147,8 +163,10 @@ class Exchange:
         return self._extended(result)
 
     async def more(self) -> None:
-        """Wait until the extension asked for is decided."""
-        if self._extension is not None:
+        """Wait until the extension asked for is decided, or another stream has taken a broken one's place."""
+        if self.relay is not None and self.relay.broken is not None:
+            await self._replay(self.relay, self.relay.broken)
+        elif self._extension is not None:
             try:
                 await self._extension.wait()
             except (BankUnavailableError, OutcomeUnknownError):
@@ -204,6 +222,22 @@ class Exchange:
         self._end_hold(bill)
         for observe in self.core.observers:
             observe(receipt)
+
+    def _repeatable(self, terms: Terms) -> bool:
+        """Tell whether a broken stream is asked for again; log probabilities are never the same twice."""
+        call = self.call
+        plain = isinstance(call, ChatRequest) and not call.sampling.logprobs
+        return plain and terms.on_cut == "replay"
+
+    async def _replay(self, relay: Relay, error: UpstreamError) -> None:
+        """Open another stream; where none can be had, the client is told of the first one's end."""
+        assert self._contest is not None  # noqa: S101 - there was a stream
+        assert self.stream is not None  # noqa: S101
+        self._replays += 1
+        self.stream.close()
+        with suppress(GatewayError):
+            _, self.stream = await self._contest.again(error, relay.meter.usage())
+            relay.rerun(self.stream.decoder, self.stream.head)
 
     def _outcome(self, told: GatewayError | None) -> Outcome:
         if self.left:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from proxy.dialects.base import Bill, Encoder
 from proxy.policy.plan import Terms
+from proxy.rerun import Rerun, Said
 from proxy.wires.base import Decoder
 from proxy.words.chat import (
     MADE_IMAGE_TOKENS,
@@ -114,7 +115,7 @@ class Meter:
 
 
 class Purse(Protocol):
-    """Where more hold comes from; the exchange."""
+    """Where more hold comes from, and a second stream where the first broke; the exchange."""
 
     def extend(self) -> int | GatewayError | None:
         """Ask for more, or learn how the asking went.
@@ -124,13 +125,18 @@ class Purse(Protocol):
         """
         ...
 
+    def replays(self) -> bool:
+        """Tell whether another stream may take the place of one that broke."""
+        ...
+
 
 class Relay:
     """One answer under way.
 
     Attributes:
         done: nothing more is to be read.
-        starved: the door must wait for the purse before it reads on.
+        starved: the door must wait for the purse before it reads on, and then from the exchange's stream.
+        broken: what ended a stream that is to be replaced.
         error: what the client was told, or would have been.
         progressed: the last `feed` held an event, not comments alone.
     """
@@ -139,8 +145,10 @@ class Relay:
         "_decoder",
         "_encoder",
         "_purse",
+        "_said",
         "_waiting",
         "bill",
+        "broken",
         "done",
         "error",
         "meter",
@@ -149,7 +157,10 @@ class Relay:
         "starved",
     )
 
-    def __init__(self, decoder: Decoder, encoder: Encoder, meter: Meter, purse: Purse) -> None:
+    def __init__(
+        self, decoder: Decoder, encoder: Encoder, meter: Meter, purse: Purse, *, repeatable: bool = False
+    ) -> None:
+        """`repeatable` keeps what is relayed, so that a second stream can be compared with it."""
         self._decoder = decoder
         self._encoder = encoder
         self._purse = purse
@@ -161,6 +172,8 @@ class Relay:
         self.starved = False
         self.progressed = False
         self.error: GatewayError | None = None
+        self.broken: UpstreamError | None = None
+        self._said = Said() if repeatable else None
 
     @property
     def complete(self) -> bool:
@@ -180,13 +193,30 @@ class Relay:
         out = self._advance(self._decoder.close())
         if self.done or self.starved:
             return out
-        if self._decoder.complete:
-            return out + self._finish()
-        return out + self.fail(outward([UpstreamError("truncated")]))
+        return out + self._end()
+
+    def broke(self, error: UpstreamError) -> bytes:
+        """Take the upstream's failure: a stream that is to be replaced starves until it is."""
+        if self._said is None or not self._said.repeatable or not self._purse.replays():
+            return self.fail(outward([error]))
+        self.broken = error
+        self.starved = True
+        return b""
+
+    def rerun(self, decoder: Decoder, head: Iterable[Frame]) -> None:
+        """Go on, from `resume` on, with a second stream, of which `head` has been read."""
+        assert self._said is not None  # noqa: S101 - it broke, so it is kept
+        rerun = Rerun(decoder, self._said)
+        self._decoder = rerun
+        self._waiting = deque(rerun.beyond(head))
+        self.reported = None
+        self.broken = None
 
     def resume(self) -> bytes:
         """Go on after the purse has decided."""
         self.starved = False
+        if self.broken is not None:
+            return self.fail(outward([self.broken]))
         frames = list(self._waiting)
         self._waiting.clear()
         return self._advance(frames)
@@ -212,13 +242,15 @@ class Relay:
     def _advance(self, frames: list[Frame]) -> bytes:
         self.progressed = bool(frames)
         payable = self._meter(frames)
+        if self._said is not None:
+            self._said.add(payable)
         out = self._encoder.feed(payable) if payable else b""
         if self.done or self.starved:
             return out
         if self.error is not None:
             return out + self._cut(self.error)
         if self._decoder.failure is not None and not self._decoder.complete:
-            return out + self.fail(outward([self._decoder.failure]))
+            return out + self.broke(self._decoder.failure)
         if self._decoder.done or self._decoder.failure is not None:
             return out + self._end()
         return out
@@ -278,7 +310,7 @@ class Relay:
     def _end(self) -> bytes:
         if self._decoder.complete:
             return self._finish()
-        return self.fail(outward([UpstreamError("truncated")]))
+        return self.broke(UpstreamError("truncated"))
 
     def _finish(self) -> bytes:
         bill = self.final_bill()

@@ -119,10 +119,14 @@ class ScriptedPurse:
     def __init__(self, *answers: int | GatewayError | None) -> None:
         self._answers = list(answers)
         self.asked = 0
+        self.second_stream = True
 
     def extend(self) -> int | GatewayError | None:
         self.asked += 1
         return self._answers.pop(0) if self._answers else None
+
+    def replays(self) -> bool:
+        return self.second_stream
 
     def decide(self, *answers: int | GatewayError | None) -> None:
         self._answers = list(answers)
@@ -148,11 +152,12 @@ class Scene:
         hold: int = 1_000,
         purse: ScriptedPurse | None = None,
         whole: bool = False,
+        repeatable: bool = False,
     ) -> None:
         self.decoder = ScriptedDecoder(*feeds)
         self.encoder = LedgerEncoder(whole=whole)
         self.purse = purse or ScriptedPurse()
-        self.relay = Relay(self.decoder, self.encoder, meter(hold), self.purse)
+        self.relay = Relay(self.decoder, self.encoder, meter(hold), self.purse, repeatable=repeatable)
 
     @property
     def state(self) -> str:
@@ -570,6 +575,9 @@ def test_nothing_beyond_the_hold_is_ever_written(
                 return self.held
             return answer
 
+        def replays(self) -> bool:
+            return False
+
     purse = GrowingPurse()
     dialect = OpenAIDialect("aggregator")
     call = dialect.parse(b'{"messages": [{"role": "user", "content": "Hi"}], "stream": true}')
@@ -610,3 +618,70 @@ def test_a_hold_smaller_than_the_prompt_pays_for_no_output(hold: int, rate: int)
     assume(hold <= 50 * rate)
     dear = terms(Price(Rates(input=rate * 1_000_000, output=1_000_000)))
     assert Meter(dear, Usage(input=50), hold).limit == 0
+
+
+class TestReplay:
+    """A stream broke; another one takes its place, or the client is told."""
+
+    BREAKS: tuple[Sequence[Frame], ...] = ([text("Hello"), text(" the")],)
+
+    def broken(self, **more: bool) -> Scene:
+        scene = Scene(*self.BREAKS, **more)  # type: ignore[arg-type]
+        scene.feed()
+        scene.relay.broke(UpstreamError("reset"))
+        return scene
+
+    def test_it_starves_until_there_is_another(self) -> None:
+        scene = self.broken(repeatable=True)
+        assert scene.state == "starved"
+        assert scene.relay.broken is not None
+        scene.relay.rerun(ScriptedDecoder([text("re"), END]), [text("Hello th"), text("e")])
+        assert scene.relay.resume() == b""
+        assert scene.state == "open"
+        assert scene.relay.meter.answer_bytes == len("Hello the")
+        scene.relay.feed(b"...")
+        assert [event for event in scene.encoder.events if isinstance(event, TextDelta)] == [
+            TextDelta("Hello"),
+            TextDelta(" the"),
+            TextDelta("re"),
+        ]
+        assert scene.relay.meter.answer_bytes == len("Hello there")
+
+    def test_another_that_says_something_else_ends_it(self) -> None:
+        scene = self.broken(repeatable=True)
+        scene.purse.second_stream = False
+        scene.relay.rerun(ScriptedDecoder(), [text("Howdy"), text(" partner")])
+        scene.relay.resume()
+        assert scene.state == "done"
+        assert scene.relay.error is not None
+        assert scene.relay.error.detail == {"upstream": "truncated"}
+        assert scene.relay.meter.answer_bytes == len("Hello the")
+
+    def test_without_another_the_first_end_is_told(self) -> None:
+        scene = self.broken(repeatable=True)
+        scene.relay.resume()
+        assert scene.state == "done"
+        assert scene.relay.error is not None
+        assert scene.relay.error.detail == {"upstream": "reset"}
+
+    @pytest.mark.parametrize("why", ["not asked for", "not to be had", "not comparable"])
+    def test_it_fails_at_once_otherwise(self, why: str) -> None:
+        scene = Scene(
+            [text("Hello", OpaqueDelta(3))] if why == "not comparable" else [text("Hello")],
+            repeatable=why != "not asked for",
+        )
+        scene.purse.second_stream = why != "not to be had"
+        scene.feed()
+        scene.relay.broke(UpstreamError("reset"))
+        assert scene.state == "done"
+
+    def test_figures_of_the_broken_stream_are_forgotten(self) -> None:
+        scene = Scene([text("Hello"), report(Usage(input=99, output=99))], repeatable=True)
+        scene.feed()
+        scene.relay.broke(UpstreamError("reset"))
+        second = ScriptedDecoder([END])
+        scene.relay.rerun(second, [text("Hello")])
+        scene.relay.resume()
+        scene.relay.feed(b"...")
+        second.complete = True
+        assert scene.relay.final_bill().estimated

@@ -42,7 +42,7 @@ def envelope(answer: Answer, choices: list[dict[str, Any]]) -> dict[str, Any]:
 
 def chunk_of(frame: Frame, answer: Answer) -> dict[str, Any]:
     """Return a frame's chunk: the upstream's own in the same language, else one made from its events."""
-    if answer.language == "openai":
+    if answer.language == "openai" and frame.body is not None:
         body: dict[str, Any] = frame.body
         return body
     return envelope(answer, _choices(frame.events))

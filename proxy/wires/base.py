@@ -46,8 +46,11 @@ class Decoder(Protocol):
     """
 
     failure: UpstreamError | None
-    done: bool
-    """The protocol's own end marker came; whatever follows is ignored."""
+
+    @property
+    def done(self) -> bool:
+        """The protocol's own end marker came; whatever follows is ignored."""
+        ...
 
     @property
     def complete(self) -> bool:
