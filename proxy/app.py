@@ -32,15 +32,21 @@ from proxy.edge.routes import Routes
 from proxy.edge.server import ListenError, listen, serve_public
 from proxy.exchange import Core
 from proxy.observe.metrics import Metrics
+from proxy.policy.budgets import Shares
+from proxy.policy.health import Health
 from proxy.policy.prices import PriceBook
+from proxy.policy.pulse import Tempo
 from proxy.policy.routing import Router
 from proxy.receipt import Receipt
-from proxy.settings import Provider, Server, Settings
+from proxy.settings import Provider, Race, Server, Settings
+from proxy.upstream.drain import Drain
 from proxy.upstream.fleet import Fleet, Line
 from proxy.upstream.line import HttpLine
 from proxy.upstream.sim import SimLine
 from proxy.upstream.transport import UpstreamTransport
+from proxy.wires.anthropic import AnthropicWire
 from proxy.wires.base import Wire
+from proxy.wires.gemini import GeminiWire
 from proxy.wires.openai import OpenAIWire
 
 __all__ = ("Bank", "Gateway", "open_bank", "serve")
@@ -49,7 +55,12 @@ STARTER_CREDITS: Final = "10000"
 """What the first start's key may spend: ten dollars of play money."""
 ADMIN: Final = "admin@localhost"
 _SWEEP_IDLE_SECONDS: Final = 30.0
-WIRES: Final[dict[str, Wire]] = {"openai": OpenAIWire(), "sim": OpenAIWire()}
+WIRES: Final[dict[str, Wire]] = {
+    "openai": OpenAIWire(),
+    "anthropic": AnthropicWire(),
+    "gemini": GeminiWire(),
+    "sim": OpenAIWire(),
+}
 
 
 def serve(settings: Settings, bind: str | None = None) -> int:
@@ -89,6 +100,7 @@ async def _serve(settings: Settings, listening: socket.socket, scraped: socket.s
         socket_path = settings.store.path.parent / "control.sock"
         await nursery.start(serve_control, socket_path, bank.office.command)
         nursery.start_soon(_close_idle, transport)
+        await nursery.start(gateway.drain.run)
         if scraped is not None:
             await nursery.start(serve_asgi, make_scrape(gateway.metrics.render), scraped, settings.server)
         url = _url(settings.server, listening)
@@ -108,13 +120,18 @@ class Gateway:
         transport: UpstreamTransport,
         observers: Sequence[Callable[[Receipt], None]] = (),
     ) -> None:
-        self.metrics = Metrics(bank.desk)
         lines = {provider.name: _line(provider, transport) for provider in settings.providers}
+        health = _health(settings.race)
+        deployments = {deployment.id for model in settings.models for deployment in model.deployments}
+        self.metrics = Metrics(bank.desk, health, deployments)
+        self.drain = Drain(self.metrics.drained)
         core = Core(
             settings=settings,
             router=Router(settings, PriceBook.load(settings.providers)),
             desk=bank.desk,
             fleet=Fleet(lines, WIRES),
+            health=health,
+            drain=self.drain,
             unix_time=time.time,
             observers=(self.metrics.observe, *observers),
         )
@@ -128,6 +145,14 @@ class Gateway:
     def _readiness(self) -> dict[str, bool]:
         usable = any(provider.api_key or provider.wire == "sim" for provider in self._settings.providers)
         return {"ledger": not self._bank.desk.statistics().down, "providers": usable}
+
+
+def _health(race: Race) -> Health:
+    tempo = Tempo(floor=race.hedge_at_least, hedge_delay=race.hedge_after)
+    calls, spend, retries = (
+        int(share * 1000) for share in (race.hedge_calls, race.hedge_spend, race.retries)
+    )
+    return Health(tempo, shares=Shares(hedge_calls=calls, hedge_spend=spend, retry_calls=retries))
 
 
 def _line(provider: Provider, transport: UpstreamTransport) -> Line:

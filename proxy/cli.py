@@ -13,12 +13,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import orjson
 
 from proxy import __version__
 from proxy.settings import Settings, SettingsError, load, split_bind
+from proxy.words.wishes import Strategy
 
 _MOST = 2**63 - 1
 
@@ -118,12 +119,14 @@ def _add_keys(commands: Any, shown: argparse.ArgumentParser) -> None:
     create.add_argument("email", type=_text)
     create.add_argument("--kind", choices=("account", "gateway", "project", "mcp"), default="account")
     create.add_argument("--name", default="", type=_text)
+    create.add_argument("--strategy", choices=get_args(Strategy), help="how its requests are routed")
     create.add_argument("--rpm", type=_positive, metavar="N", help="requests per minute")
     create.add_argument(
         "--project", metavar="P", type=_text, help="the project of a project key; made if it is new"
     )
     create.set_defaults(
-        run=_command("keys.create", _show_value("key")), params=("email", "kind", "name", "rpm", "project")
+        run=_command("keys.create", _show_value("key")),
+        params=("email", "kind", "name", "rpm", "project", "strategy"),
     )
     listing = group.add_parser("list", parents=[shown], help="list an account's keys")
     listing.add_argument("email", type=_text)

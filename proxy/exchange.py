@@ -13,9 +13,10 @@ delivered, so it costs nothing either.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Final, Literal
 
 import trio
 
@@ -32,21 +33,27 @@ from proxy.bank.ops import (
     Settle,
     Void,
 )
+from proxy.contest import Contest
 from proxy.dialects.base import Answer, Bill, Dialect
 from proxy.policy.estimate import Weight, weigh
-from proxy.policy.plan import Plan
+from proxy.policy.health import Health
+from proxy.policy.plan import Plan, Terms
 from proxy.policy.routing import Router
-from proxy.race import AllFailedError, race
-from proxy.receipt import Attempt, Outcome, Receipt
+from proxy.receipt import Outcome, Receipt
 from proxy.recording import record_of
 from proxy.relay import Meter, Relay
-from proxy.settings import Deployment, Settings
-from proxy.upstream.fleet import Fleet, Needs, UpstreamStream
+from proxy.settings import Settings
+from proxy.upstream.drain import Drain
+from proxy.upstream.fleet import Fleet, UpstreamStream
 from proxy.words.call import Call
-from proxy.words.errors import GatewayError, UpstreamError, Window, outward
+from proxy.words.chat import ChatRequest
+from proxy.words.errors import GatewayError, UpstreamError, Window
 from proxy.words.ids import new_generation_id
 from proxy.words.money import credits_json, credits_text
 from proxy.words.principal import Principal
+
+_REPLAYS: Final = 2
+"""Times a broken stream is asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,8 @@ class Core:
     router: Router
     desk: Desk
     fleet: Fleet
+    health: Health
+    drain: Drain
     unix_time: Callable[[], float]
     observers: Sequence[Callable[[Receipt], None]] = ()
 
@@ -83,9 +92,11 @@ class Exchange:
         self.stream: UpstreamStream | None = None
         self.relay: Relay | None = None
         self.left = False
+        self._contest: Contest | None = None
         self._admission: Ticket | None = None
         self._extension: Ticket | None = None
         self._extensions = 0
+        self._replays = 0
         self._no_more: GatewayError | None = None
         self._settled = False
         self.receipt = Receipt(
@@ -107,23 +118,35 @@ class Exchange:
             GatewayError: nothing runs any more; `close` still has to be called.
         Cancelling closes the attempt under way; `close` voids the hold.
         """
+        core, receipt = self.core, self.receipt
         plan = self._plan()
+        contest = self._contest = Contest(
+            core.fleet, core.health, core.settings.race, plan, self.call, receipt
+        )
+        contest.check()
         self.admitted = await self._admit(plan, weigh(self.call, plan))
-        try:
-            deployment, stream = await race(plan.candidates, self._attempt)
-        except AllFailedError as failed:
-            raise self._all_failed(failed.errors) from failed
-        self.stream = stream
-        self.receipt.winner = self.receipt.attempts[-1]
+        winner, self.stream = await contest.run()
+        receipt.model, receipt.price_version = winner.terms.model, winner.terms.price_version
         answer = Answer(
             generation_id=self.generation_id,
-            language=self.core.fleet.language(deployment),
-            credits_per_usd=self.core.settings.money.credits_per_usd,
-            created=int(self.receipt.started_unix),
-            model=deployment.model,
+            language=core.fleet.language(winner.deployment),
+            credits_per_usd=core.settings.money.credits_per_usd,
+            created=int(receipt.started_unix),
+            model=winner.deployment.model,
         )
-        self.relay = Relay(stream.decoder, self.dialect.encoder(self.call, answer), self._meter(plan), self)
+        encoder = self.dialect.encoder(self.call, answer)
+        self.relay = Relay(
+            self.stream.decoder,
+            encoder,
+            self._meter(winner.terms),
+            self,
+            repeatable=self._repeatable(winner.terms),
+        )
         return self.relay
+
+    def replays(self) -> bool:
+        """Tell whether another stream may take the place of one that broke (see `relay.Purse`)."""
+        return self._replays < _REPLAYS and not self.left
 
     def extend(self) -> int | GatewayError | None:
         """Grow the hold as large again, or by all there is left (see `relay.Purse`)."""
@@ -140,8 +163,10 @@ class Exchange:
         return self._extended(result)
 
     async def more(self) -> None:
-        """Wait until the extension asked for is decided."""
-        if self._extension is not None:
+        """Wait until the extension asked for is decided, or another stream has taken a broken one's place."""
+        if self.relay is not None and self.relay.broken is not None:
+            await self._replay(self.relay, self.relay.broken)
+        elif self._extension is not None:
             try:
                 await self._extension.wait()
             except (BankUnavailableError, OutcomeUnknownError):
@@ -150,13 +175,26 @@ class Exchange:
     def leave(self) -> None:
         """Take note that the client has gone, and stop everything now, whoever is waiting for what."""
         self.left = not self._settled
-        self.close()
+        self.settle()
+        if self.stream is not None and not self._reads_on(self.stream):
+            self.stream.close()
 
     def close(self, error: GatewayError | None = None) -> None:
-        """Settle, and stop the upstream; the second time it does nothing."""
+        """Settle, and stop the upstream, when nobody reads its stream any more; once."""
         self.settle(error)
         if self.stream is not None:
-            self.stream.close()
+            if self._reads_on(self.stream):
+                self.core.drain.take(self.stream)
+            else:
+                self.stream.close()
+
+    def _reads_on(self, stream: UpstreamStream) -> bool:
+        """Tell whether an answer is read to its end although the client has gone."""
+        provider = stream.deployment.provider
+        unfinished = self.relay is not None and not self.relay.done
+        return (
+            self.left and unfinished and provider.drain_after_abort > 0 and not provider.cancel_stops_billing
+        )
 
     def settle(self, error: GatewayError | None = None) -> None:
         """End the hold and tell the observers. Only the first call counts.
@@ -179,9 +217,27 @@ class Exchange:
             receipt.relayed_bytes = self.relay.meter.relayed_bytes
             reported = self.relay.reported
             receipt.usage_distrusted = reported is not None and not reported.trusted
+        if self._contest is not None:
+            self._contest.close(told)
         self._end_hold(bill)
         for observe in self.core.observers:
             observe(receipt)
+
+    def _repeatable(self, terms: Terms) -> bool:
+        """Tell whether a broken stream is asked for again; log probabilities are never the same twice."""
+        call = self.call
+        plain = isinstance(call, ChatRequest) and not call.sampling.logprobs
+        return plain and terms.on_cut == "replay"
+
+    async def _replay(self, relay: Relay, error: UpstreamError) -> None:
+        """Open another stream; where none can be had, the client is told of the first one's end."""
+        assert self._contest is not None  # noqa: S101 - there was a stream
+        assert self.stream is not None  # noqa: S101
+        self._replays += 1
+        self.stream.close()
+        with suppress(GatewayError):
+            _, self.stream = await self._contest.again(error, relay.meter.usage())
+            relay.rerun(self.stream.decoder, self.stream.head)
 
     def _outcome(self, told: GatewayError | None) -> Outcome:
         if self.left:
@@ -195,8 +251,9 @@ class Exchange:
     def _plan(self) -> Plan:
         receipt = self.receipt
         now = datetime.fromtimestamp(self.core.unix_time(), UTC)
-        plan = self.plan = self.core.router.plan(self.call, self.principal, now)
-        receipt.model, receipt.price_version = plan.model, plan.price_version
+        outlook = self.core.health.outlook(trio.current_time())
+        plan = self.plan = self.core.router.plan(self.call, self.principal, now, outlook)
+        receipt.model, receipt.price_version = plan.first.model, plan.first.price_version
         return plan
 
     async def _admit(self, plan: Plan, weight: Weight) -> Admitted:
@@ -215,7 +272,7 @@ class Exchange:
                 at=self._now(),
                 limits=principal.limits,
                 request_id=receipt.request_id,
-                price_version=plan.price_version,
+                price_version=plan.first.price_version,
             )
         )
         try:
@@ -230,25 +287,6 @@ class Exchange:
         if isinstance(result, Refused):
             raise refusal(result, self.core.settings.money.credits_per_usd)
         raise ledger_unavailable()
-
-    async def _attempt(self, deployment: Deployment) -> UpstreamStream:
-        assert self.plan is not None  # noqa: S101 - open() planned before it raced
-        attempt = Attempt(deployment.provider.name, deployment.model, trio.current_time())
-        self.receipt.attempts.append(attempt)
-        plan = self.plan
-        needs = Needs(plan.reasoning, plan.max_output)
-        return await self.core.fleet.open(
-            deployment, self.call, attempt, first_byte=plan.first_byte, needs=needs
-        )
-
-    def _all_failed(self, errors: Sequence[UpstreamError]) -> GatewayError:
-        error = outward(errors)
-        if len(self.receipt.attempts) > 1:
-            error.detail["attempts"] = [
-                {"provider": attempt.provider, "trouble": attempt.trouble, "status": attempt.status}
-                for attempt in self.receipt.attempts
-            ]
-        return error
 
     def _ask_for_more(self) -> GatewayError | None:
         held, most = self.receipt.held, self.principal.limits.max_request
@@ -290,15 +328,15 @@ class Exchange:
             return None
         return relay.final_bill()
 
-    def _meter(self, plan: Plan) -> Meter:
-        return Meter(plan, self.call.forecast(plan.ratio, plan.output_cap), self.receipt.held)
+    def _meter(self, terms: Terms) -> Meter:
+        return Meter(terms, self.call.forecast(terms.ratio, terms.output_cap), self.receipt.held)
 
     def _prompt_bill(self) -> Bill | None:
         """A client that left between the upstream's 200 and its first token pays for the prompt."""
-        attempts = self.receipt.attempts
-        if self.plan is None or not attempts or not attempts[-1].accepted or attempts[-1].trouble:
+        terms = self._contest.accepted() if self._contest is not None else None
+        if terms is None:
             return None
-        meter = self._meter(self.plan)
+        meter = self._meter(terms)
         return Bill(meter.usage(), meter.price(meter.usage()), estimated=True)
 
     def _end_hold(self, bill: Bill | None) -> None:

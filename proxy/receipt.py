@@ -33,6 +33,8 @@ class Attempt:
     ended_at: float | None = None
     trouble: Trouble | None = None
     status: int | None = None
+    cost: int = 0
+    """What its provider charges us, as far as we know, in nano-USD."""
 
 
 @dataclass(slots=True)

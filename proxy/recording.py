@@ -36,8 +36,9 @@ def _attempt(attempt: Attempt, receipt: Receipt) -> RecordedAttempt:
     return RecordedAttempt(
         provider=attempt.provider,
         model=attempt.model,
-        outcome=attempt.trouble or "ok",
+        outcome=attempt.trouble or ("ok" if attempt is receipt.winner else "cancelled"),
         status=attempt.status,
+        cost=attempt.cost,
         started_ms=_milliseconds(receipt.started_at, attempt.started_at) or 0,
         first_token_ms=_milliseconds(attempt.started_at, attempt.first_event_at),
         duration_ms=_milliseconds(attempt.started_at, ended_at) or 0,

@@ -15,11 +15,14 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from proxy.dialects.base import Bill, Encoder
-from proxy.policy.plan import Plan
+from proxy.policy.plan import Terms
+from proxy.rerun import Rerun, Said
 from proxy.wires.base import Decoder
 from proxy.words.chat import (
+    MADE_IMAGE_TOKENS,
     Event,
     Frame,
+    ImageDelta,
     OpaqueDelta,
     ReasoningDelta,
     RefusalDelta,
@@ -37,6 +40,7 @@ class Meter:
 
     Attributes:
         answer_bytes, reasoning_bytes: UTF-8 bytes relayed, all that is not reasoning being answer.
+        image_bytes: what one image of the answer counts as: the text that costs as much.
         hold: nano-USD held now.
         limit: bytes the hold pays for in all; None where output is free.
         low: bytes beyond which the hold should be extended: three quarters of them, but never before the
@@ -45,21 +49,23 @@ class Meter:
 
     __slots__ = (
         "_expected",
-        "_plan",
         "_prompt",
+        "_terms",
         "answer_bytes",
         "hold",
+        "image_bytes",
         "limit",
         "low",
         "reasoning_bytes",
     )
 
-    def __init__(self, plan: Plan, forecast: Usage, hold: int) -> None:
-        self._plan = plan
+    def __init__(self, terms: Terms, forecast: Usage, hold: int) -> None:
+        self._terms = terms
         self._prompt = forecast.prompt_tokens
-        self._expected = forecast.completion_tokens * plan.ratio // 1000
+        self._expected = forecast.completion_tokens * terms.ratio // 1000
         self.answer_bytes = 0
         self.reasoning_bytes = 0
+        self.image_bytes = self._worth_of_an_image()
         self.hold = hold
         self.limit: int | None = None
         self.low: int | None = None
@@ -78,32 +84,38 @@ class Meter:
 
     def usage(self) -> Usage:
         """Return our own count of what was relayed, and of the prompt that led to it."""
-        ratio = self._plan.ratio
+        ratio = self._terms.ratio
         reasoning = count(self.reasoning_bytes, ratio)
         return Usage(input=self._prompt, output=count(self.answer_bytes, ratio), reasoning=reasoning)
 
     def price(self, usage: Usage) -> int:
         """Return what the client pays for `usage`, in nano-USD."""
-        return cost(usage, self._plan.price, self._plan.markup)
+        return cost(usage, self._terms.price, self._terms.markup)
+
+    def _worth_of_an_image(self) -> int:
+        """Return the bytes of text that cost as much as an image, so that one limit is for both."""
+        rates = self._terms.price.rates_for(self._prompt)
+        size = MADE_IMAGE_TOKENS * self._terms.ratio // 1000
+        return -(-size * rates.output_image // rates.output) if rates.output else size
 
     def _payable_bytes(self, hold: int) -> int | None:
         """Invert the price: the most bytes whose cost, counted as tokens and rounded up, fits the hold.
 
         Two counts (answer and reasoning) round up separately, so one token is kept back.
         """
-        plan = self._plan
-        rates = plan.price.rates_for(self._prompt)
+        terms = self._terms
+        rates = terms.price.rates_for(self._prompt)
         dearest = max(rates.output, rates.reasoning)
-        if dearest == 0 or plan.markup == 0:
+        if dearest == 0 or terms.markup == 0:
             return None
-        payable = hold * plan.markup.denominator * 1_000_000 // plan.markup.numerator
-        payable -= self._prompt * rates.input + plan.price.request * 1_000_000
+        payable = hold * terms.markup.denominator * 1_000_000 // terms.markup.numerator
+        payable -= self._prompt * rates.input + terms.price.request * 1_000_000
         tokens = max(payable // dearest - 1, 0)
-        return tokens * plan.ratio // 1000
+        return tokens * terms.ratio // 1000
 
 
 class Purse(Protocol):
-    """Where more hold comes from; the exchange."""
+    """Where more hold comes from, and a second stream where the first broke; the exchange."""
 
     def extend(self) -> int | GatewayError | None:
         """Ask for more, or learn how the asking went.
@@ -113,13 +125,18 @@ class Purse(Protocol):
         """
         ...
 
+    def replays(self) -> bool:
+        """Tell whether another stream may take the place of one that broke."""
+        ...
+
 
 class Relay:
     """One answer under way.
 
     Attributes:
         done: nothing more is to be read.
-        starved: the door must wait for the purse before it reads on.
+        starved: the door must wait for the purse before it reads on, and then from the exchange's stream.
+        broken: what ended a stream that is to be replaced.
         error: what the client was told, or would have been.
         progressed: the last `feed` held an event, not comments alone.
     """
@@ -128,8 +145,10 @@ class Relay:
         "_decoder",
         "_encoder",
         "_purse",
+        "_said",
         "_waiting",
         "bill",
+        "broken",
         "done",
         "error",
         "meter",
@@ -138,7 +157,10 @@ class Relay:
         "starved",
     )
 
-    def __init__(self, decoder: Decoder, encoder: Encoder, meter: Meter, purse: Purse) -> None:
+    def __init__(
+        self, decoder: Decoder, encoder: Encoder, meter: Meter, purse: Purse, *, repeatable: bool = False
+    ) -> None:
+        """`repeatable` keeps what is relayed, so that a second stream can be compared with it."""
         self._decoder = decoder
         self._encoder = encoder
         self._purse = purse
@@ -150,6 +172,8 @@ class Relay:
         self.starved = False
         self.progressed = False
         self.error: GatewayError | None = None
+        self.broken: UpstreamError | None = None
+        self._said = Said() if repeatable else None
 
     @property
     def complete(self) -> bool:
@@ -169,13 +193,30 @@ class Relay:
         out = self._advance(self._decoder.close())
         if self.done or self.starved:
             return out
-        if self._decoder.complete:
-            return out + self._finish()
-        return out + self.fail(outward([UpstreamError("truncated")]))
+        return out + self._end()
+
+    def broke(self, error: UpstreamError) -> bytes:
+        """Take the upstream's failure: a stream that is to be replaced starves until it is."""
+        if self._said is None or not self._said.repeatable or not self._purse.replays():
+            return self.fail(outward([error]))
+        self.broken = error
+        self.starved = True
+        return b""
+
+    def rerun(self, decoder: Decoder, head: Iterable[Frame]) -> None:
+        """Go on, from `resume` on, with a second stream, of which `head` has been read."""
+        assert self._said is not None  # noqa: S101 - it broke, so it is kept
+        rerun = Rerun(decoder, self._said)
+        self._decoder = rerun
+        self._waiting = deque(rerun.beyond(head))
+        self.reported = None
+        self.broken = None
 
     def resume(self) -> bytes:
         """Go on after the purse has decided."""
         self.starved = False
+        if self.broken is not None:
+            return self.fail(outward([self.broken]))
         frames = list(self._waiting)
         self._waiting.clear()
         return self._advance(frames)
@@ -201,13 +242,15 @@ class Relay:
     def _advance(self, frames: list[Frame]) -> bytes:
         self.progressed = bool(frames)
         payable = self._meter(frames)
+        if self._said is not None:
+            self._said.add(payable)
         out = self._encoder.feed(payable) if payable else b""
         if self.done or self.starved:
             return out
         if self.error is not None:
             return out + self._cut(self.error)
         if self._decoder.failure is not None and not self._decoder.complete:
-            return out + self.fail(outward([self._decoder.failure]))
+            return out + self.broke(self._decoder.failure)
         if self._decoder.done or self._decoder.failure is not None:
             return out + self._end()
         return out
@@ -233,6 +276,8 @@ class Relay:
             self.meter.answer_bytes += sign * size
         elif isinstance(event, OpaqueDelta):
             self.meter.answer_bytes += sign * event.size
+        elif isinstance(event, ImageDelta):
+            self.meter.answer_bytes += sign * self.meter.image_bytes
         elif isinstance(event, UsageReport):
             self.reported = event
 
@@ -265,7 +310,7 @@ class Relay:
     def _end(self) -> bytes:
         if self._decoder.complete:
             return self._finish()
-        return self.fail(outward([UpstreamError("truncated")]))
+        return self.broke(UpstreamError("truncated"))
 
     def _finish(self) -> bytes:
         bill = self.final_bill()

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from proxy.dialects.base import Answer, Bill
 from proxy.dialects.openai import OpenAIDialect
-from proxy.policy.plan import Plan
+from proxy.policy.plan import Terms
 from proxy.relay import Meter, Relay
-from proxy.settings import Deployment, Provider
 from proxy.wires.openai import OpenAIDecoder
 from proxy.words.chat import (
+    MADE_IMAGE_TOKENS,
     Event,
     Finished,
     Frame,
+    ImageDelta,
     OpaqueDelta,
     ReasoningDelta,
     RefusalDelta,
@@ -32,15 +33,13 @@ from proxy.words.errors import GatewayError, UpstreamError
 from proxy.words.money import Price, Rates, cost
 from proxy.words.usage import Usage, count
 
-DEPLOYMENT = Deployment(Provider(name="sim", wire="sim"), "lorem")
 REFUSAL = GatewayError("insufficient_credits", "The credits are used up.")
 DOLLAR = 1_000_000_000
 
 
-def plan(price: Price, markup: Fraction = Fraction(1), ratio: int = 4000) -> Plan:
-    return Plan(
+def terms(price: Price, markup: Fraction = Fraction(1), ratio: int = 4000) -> Terms:
+    return Terms(
         model="sim/lorem",
-        candidates=(DEPLOYMENT,),
         price=price,
         markup=markup,
         ratio=ratio,
@@ -51,7 +50,7 @@ def plan(price: Price, markup: Fraction = Fraction(1), ratio: int = 4000) -> Pla
 
 
 # One nano-USD for each token of prompt, answer and reasoning; four bytes make a token.
-PENNY = plan(Price(Rates(input=1_000_000, output=1_000_000, reasoning=1_000_000)))
+PENNY = terms(Price(Rates(input=1_000_000, output=1_000_000, reasoning=1_000_000)))
 PROMPT = 10
 
 
@@ -120,10 +119,14 @@ class ScriptedPurse:
     def __init__(self, *answers: int | GatewayError | None) -> None:
         self._answers = list(answers)
         self.asked = 0
+        self.second_stream = True
 
     def extend(self) -> int | GatewayError | None:
         self.asked += 1
         return self._answers.pop(0) if self._answers else None
+
+    def replays(self) -> bool:
+        return self.second_stream
 
     def decide(self, *answers: int | GatewayError | None) -> None:
         self._answers = list(answers)
@@ -149,11 +152,12 @@ class Scene:
         hold: int = 1_000,
         purse: ScriptedPurse | None = None,
         whole: bool = False,
+        repeatable: bool = False,
     ) -> None:
         self.decoder = ScriptedDecoder(*feeds)
         self.encoder = LedgerEncoder(whole=whole)
         self.purse = purse or ScriptedPurse()
-        self.relay = Relay(self.decoder, self.encoder, meter(hold), self.purse)
+        self.relay = Relay(self.decoder, self.encoder, meter(hold), self.purse, repeatable=repeatable)
 
     @property
     def state(self) -> str:
@@ -178,7 +182,7 @@ PRICES = st.builds(
     request=st.integers(0, 10**7),
 )
 PLANS = st.builds(
-    plan,
+    terms,
     PRICES,
     markup=st.fractions(0, 5, max_denominator=1000),
     ratio=st.integers(100, 20_000),
@@ -188,10 +192,10 @@ PLANS = st.builds(
 class TestPayableBytes:
     @given(PLANS, st.integers(0, 10_000), st.integers(0, 10**12), st.floats(0, 1))
     def test_no_split_of_the_limit_costs_more_than_the_hold(
-        self, plan: Plan, prompt: int, extra: int, share: float
+        self, terms: Terms, prompt: int, extra: int, share: float
     ) -> None:
-        hold = cost(Usage(input=prompt), plan.price, plan.markup) + extra
-        metered = Meter(plan, Usage(input=prompt), hold)
+        hold = cost(Usage(input=prompt), terms.price, terms.markup) + extra
+        metered = Meter(terms, Usage(input=prompt), hold)
         if metered.limit is None:
             return
         metered.reasoning_bytes = int(metered.limit * share)
@@ -200,14 +204,14 @@ class TestPayableBytes:
         assert metered.price(metered.usage()) <= hold
 
     @given(PLANS, st.integers(0, 10_000), st.integers(0, 10**12))
-    def test_little_more_than_the_limit_may_cost_more(self, plan: Plan, prompt: int, extra: int) -> None:
-        hold = cost(Usage(input=prompt), plan.price, plan.markup) + extra
-        metered = Meter(plan, Usage(input=prompt), hold)
+    def test_little_more_than_the_limit_may_cost_more(self, terms: Terms, prompt: int, extra: int) -> None:
+        hold = cost(Usage(input=prompt), terms.price, terms.markup) + extra
+        metered = Meter(terms, Usage(input=prompt), hold)
         if metered.limit is None:
             return
-        rates = plan.price.rates_for(prompt)
+        rates = terms.price.rates_for(prompt)
         # One token is kept back for the second rounding; one more is too many.
-        beyond = metered.limit + 2 * (plan.ratio // 1000 + 1)
+        beyond = metered.limit + 2 * (terms.ratio // 1000 + 1)
         if rates.output >= rates.reasoning:
             metered.answer_bytes = beyond
         else:
@@ -223,7 +227,7 @@ class TestPayableBytes:
         ],
     )
     def test_free_output_has_no_limit(self, price: Price, markup: Fraction) -> None:
-        assert Meter(plan(price, markup), Usage(input=PROMPT), 0).limit is None
+        assert Meter(terms(price, markup), Usage(input=PROMPT), 0).limit is None
 
     @pytest.mark.parametrize(("hold", "limit"), [(0, 0), (10, 0), (11, 0), (12, 4), (13, 8), (110, 396)])
     def test_by_hand(self, hold: int, limit: int) -> None:
@@ -250,6 +254,37 @@ class TestCounting:
         assert metered.reasoning_bytes == 6
         assert metered.answer_bytes == 2 + 2 + len("name{}") + 2 + 5
         assert metered.usage() == Usage(input=PROMPT, output=5, reasoning=2)
+
+    @pytest.mark.parametrize(
+        ("output", "image", "tokens"),
+        [
+            (1_000_000, 1_000_000, MADE_IMAGE_TOKENS),
+            (1_000_000, 20_000_000, 20 * MADE_IMAGE_TOKENS),
+            (3_000_000, 1_000_000, MADE_IMAGE_TOKENS // 3),
+            (1_000_000, 0, 0),
+            (0, 1_000_000, MADE_IMAGE_TOKENS),
+        ],
+    )
+    def test_an_image_counts_as_the_text_that_costs_as_much(
+        self, output: int, image: int, tokens: int
+    ) -> None:
+        scene = Scene([Frame((ImageDelta("data:image/png;base64,AAAA"),))])
+        price = Price(Rates(output=output, output_image=image))
+        scene.relay.meter = Meter(terms(price), Usage(input=PROMPT), 10**9)
+        scene.feed()
+        assert scene.relay.meter.usage() == Usage(input=PROMPT, output=tokens)
+
+    def test_an_image_the_hold_cannot_pay_for_is_not_handed_out(self) -> None:
+        scene = Scene([Frame((ImageDelta("data:image/png;base64,AAAA"),))])
+        price = Price(Rates(output=1_000_000, output_image=2_000_000))
+        scene.relay.meter = Meter(terms(price), Usage(), 2 * MADE_IMAGE_TOKENS - 1)
+        scene.feed()
+        assert scene.state == "starved"
+        assert scene.encoder.events == []
+        assert scene.relay.meter.answer_bytes == 0
+        scene.purse.decide(2 * MADE_IMAGE_TOKENS + 1)
+        scene.relay.resume()
+        assert scene.encoder.events == [ImageDelta("data:image/png;base64,AAAA")]
 
     def test_how_it_was_cut_does_not_matter(self) -> None:
         one, many = Scene([text("a" * 9)]), Scene([text("a")] * 9)
@@ -540,6 +575,9 @@ def test_nothing_beyond_the_hold_is_ever_written(
                 return self.held
             return answer
 
+        def replays(self) -> bool:
+            return False
+
     purse = GrowingPurse()
     dialect = OpenAIDialect("aggregator")
     call = dialect.parse(b'{"messages": [{"role": "user", "content": "Hi"}], "stream": true}')
@@ -578,5 +616,72 @@ def test_nothing_beyond_the_hold_is_ever_written(
 @given(st.integers(0, 50), st.integers(0, 5))
 def test_a_hold_smaller_than_the_prompt_pays_for_no_output(hold: int, rate: int) -> None:
     assume(hold <= 50 * rate)
-    dear = plan(Price(Rates(input=rate * 1_000_000, output=1_000_000)))
+    dear = terms(Price(Rates(input=rate * 1_000_000, output=1_000_000)))
     assert Meter(dear, Usage(input=50), hold).limit == 0
+
+
+class TestReplay:
+    """A stream broke; another one takes its place, or the client is told."""
+
+    BREAKS: tuple[Sequence[Frame], ...] = ([text("Hello"), text(" the")],)
+
+    def broken(self, **more: bool) -> Scene:
+        scene = Scene(*self.BREAKS, **more)  # type: ignore[arg-type]
+        scene.feed()
+        scene.relay.broke(UpstreamError("reset"))
+        return scene
+
+    def test_it_starves_until_there_is_another(self) -> None:
+        scene = self.broken(repeatable=True)
+        assert scene.state == "starved"
+        assert scene.relay.broken is not None
+        scene.relay.rerun(ScriptedDecoder([text("re"), END]), [text("Hello th"), text("e")])
+        assert scene.relay.resume() == b""
+        assert scene.state == "open"
+        assert scene.relay.meter.answer_bytes == len("Hello the")
+        scene.relay.feed(b"...")
+        assert [event for event in scene.encoder.events if isinstance(event, TextDelta)] == [
+            TextDelta("Hello"),
+            TextDelta(" the"),
+            TextDelta("re"),
+        ]
+        assert scene.relay.meter.answer_bytes == len("Hello there")
+
+    def test_another_that_says_something_else_ends_it(self) -> None:
+        scene = self.broken(repeatable=True)
+        scene.purse.second_stream = False
+        scene.relay.rerun(ScriptedDecoder(), [text("Howdy"), text(" partner")])
+        scene.relay.resume()
+        assert scene.state == "done"
+        assert scene.relay.error is not None
+        assert scene.relay.error.detail == {"upstream": "truncated"}
+        assert scene.relay.meter.answer_bytes == len("Hello the")
+
+    def test_without_another_the_first_end_is_told(self) -> None:
+        scene = self.broken(repeatable=True)
+        scene.relay.resume()
+        assert scene.state == "done"
+        assert scene.relay.error is not None
+        assert scene.relay.error.detail == {"upstream": "reset"}
+
+    @pytest.mark.parametrize("why", ["not asked for", "not to be had", "not comparable"])
+    def test_it_fails_at_once_otherwise(self, why: str) -> None:
+        scene = Scene(
+            [text("Hello", OpaqueDelta(3))] if why == "not comparable" else [text("Hello")],
+            repeatable=why != "not asked for",
+        )
+        scene.purse.second_stream = why != "not to be had"
+        scene.feed()
+        scene.relay.broke(UpstreamError("reset"))
+        assert scene.state == "done"
+
+    def test_figures_of_the_broken_stream_are_forgotten(self) -> None:
+        scene = Scene([text("Hello"), report(Usage(input=99, output=99))], repeatable=True)
+        scene.feed()
+        scene.relay.broke(UpstreamError("reset"))
+        second = ScriptedDecoder([END])
+        scene.relay.rerun(second, [text("Hello")])
+        scene.relay.resume()
+        scene.relay.feed(b"...")
+        second.complete = True
+        assert scene.relay.final_bill().estimated

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.settings import Money, Settings, SettingsError, Timeouts, load, split_bind
+from proxy.settings import Alias, Allowance, Money, Settings, SettingsError, Timeouts, load, split_bind
 from proxy.settings.load import PLAN, SECTIONS
 from proxy.settings.models import MODEL, PRICE, complete
 from proxy.settings.providers import PROVIDER, TIMEOUTS, WELL_KNOWN
@@ -58,7 +58,25 @@ def test_well_known_providers_are_on_where_their_key_is_set() -> None:
     assert providers["openai"].base_url == "https://api.openai.com/v1"
     assert providers["xai"].price_source == "x-ai"
     assert providers["mistral"].stream_options is False
-    assert all(provider.wire == "openai" for name, provider in providers.items() if name != "sim")
+    own = {name: provider.wire for name, provider in providers.items() if provider.wire != "openai"}
+    assert own == {"anthropic": "anthropic", "google": "gemini", "sim": "sim"}
+
+
+@pytest.mark.parametrize(
+    ("more", "wire"),
+    [
+        ("", "gemini"),
+        ('base_url = "https://generativelanguage.googleapis.com/v1beta"', "gemini"),
+        ('base_url = "https://generativelanguage.googleapis.com/v1beta/openai"', "openai"),
+        ('base_url = "http://127.0.0.1:9/v1beta"\nwire = "gemini"', "gemini"),
+        ('wire = "openai"', "openai"),
+    ],
+)
+def test_a_provider_elsewhere_than_at_home_speaks_openai_unless_told(
+    tmp_path: Path, more: str, wire: str
+) -> None:
+    google, _sim = read(tmp_path, f'[[providers]]\nname = "google"\n{more}\n').providers
+    assert google.wire == wire
 
 
 def test_a_file_without_providers_keeps_the_well_known_ones(tmp_path: Path) -> None:
@@ -153,7 +171,7 @@ def test_every_section_is_read(tmp_path: Path) -> None:
     assert settings.money == Money(credits_per_usd=100, markup=Fraction(5, 4), signup_credits=25_000_000)
     assert settings.providers[0].timeouts == Timeouts(connect=1.5, idle=7.0)
     assert settings.providers[1].timeouts == Timeouts(idle=7.0)
-    assert settings.plans == {"default": Limits(rpm=600, max_request=250_000_000)}
+    assert settings.plans == {"default": Allowance(Limits(rpm=600, max_request=250_000_000))}
 
 
 def test_models_are_joined_to_their_providers(tmp_path: Path) -> None:
@@ -184,7 +202,10 @@ def test_models_are_joined_to_their_providers(tmp_path: Path) -> None:
     )  # fmt: skip
     assert mini.strategy == "failover"
     assert [deployment.id for deployment in large.deployments] == ["a/large:v2"]
-    assert settings.aliases == {"fast": ("mini",), "smart": ("a/large:v2", "a/anything", "mini")}
+    assert settings.aliases == {
+        "fast": Alias(("mini",)),
+        "smart": Alias(("a/large:v2", "a/anything", "mini")),
+    }
 
 
 def test_the_environment_wins(tmp_path: Path) -> None:
@@ -223,13 +244,13 @@ def test_the_environment_wins(tmp_path: Path) -> None:
     assert settings.metrics.bind is None
     assert settings.money.allow_unpriced is True
     assert settings.money.markup == Fraction(3, 2)
-    assert settings.plans == {"default": Limits(rpm=9), "big": Limits(rpm=99)}
+    assert settings.plans == {"default": Allowance(Limits(rpm=9)), "big": Allowance(Limits(rpm=99))}
     own, new, _ = settings.providers
     assert (own.base_url, own.api_key) == ("http://b", CANARY)
     assert own.timeouts == Timeouts(connect=2.0, idle=0.5)
     assert (new.name, new.base_url) == ("new", "http://c")
     assert settings.models[0].deployments[0].provider is own
-    assert settings.aliases == {"fast": ("m", "sim/echo")}
+    assert settings.aliases == {"fast": Alias(("m", "sim/echo"))}
 
 
 def test_the_environment_needs_no_file_for_a_provider_of_ones_own() -> None:
@@ -276,7 +297,7 @@ WRONG = [
     ('[[providers]]\nname = "Open AI"', "providers[0] (Open AI).name: found 'Open AI'", "lower-case"),
     ('[[providers]]\nname = "p"', "providers[0] (p).base_url: missing", "only these need none: openai"),
     (PROVIDER_P + PROVIDER_P, "providers[1] (p).name:", 'a second provider named "p"'),
-    (PROVIDER_P + 'wire = "anthropic"', "providers[0] (p).wire: found 'anthropic'", "one of openai, sim"),
+    (PROVIDER_P + 'wire = "telex"', "providers[0] (p).wire: found 'telex'", "one of openai, anthropic"),
     (PROVIDER_P + 'apikey = "x"', "providers[0] (p).apikey: unknown key", 'did you mean "api_key"?'),
     (PROVIDER_P + f'apikey = "{CANARY}"', "providers[0] (p).apikey: unknown key", "api_key"),
     (PROVIDER_P + 'api_key = ""', "providers[0] (p).api_key: found empty text", "visible ASCII"),
@@ -307,7 +328,7 @@ WRONG = [
      "models[0] (m).deployments: the same", "twice"),
     (MODEL_M + MODEL_M, "models[1] (m).id:", 'a second model with the id "m"'),
     ('[[models]]\nid = "a b"', "models[0] (a b).id: found 'a b'", "visible ASCII"),
-    (MODEL_M + 'strategy = "race"', "models[0] (m).strategy: found 'race'", "one of single, failover"),
+    (MODEL_M + 'strategy = "luck"', "models[0] (m).strategy: found 'luck'", "one of single, failover"),
     (MODEL_M + "price = {input = 0.15, output = 1}", "models[0] (m).price.input: found 0.15", 'as in "0.15"'),
     (MODEL_M + 'price = {input = "-1", output = 1}', "models[0] (m).price.input: found '-1'", "not negative"),
     (MODEL_M + 'price = {input = "1"}', "models[0] (m).price: incomplete", "input and output"),
@@ -322,9 +343,13 @@ WRONG = [
     ('[aliases]\n"a/b" = "sim/echo"', "aliases.a/b: not a name", "lower-case"),
     (MODEL_M + '[aliases]\nm = "sim/echo"', "aliases.m: a model has this id", ""),
     ("[plans]\ndefault = 3", "plans.default: found a whole number", "a table"),
+    ('[aliases]\nfast = {strategy = "race"}', "aliases.fast.models: missing", ""),
+    ('[aliases]\nfast = {models = ["sim/echo"], x = 1}', "aliases.fast.x: unknown key", "allowed: models"),
+    ('[race]\nhedge_calls = "1.5"', "race.hedge_calls: found '1.5'", "from 0 to 1"),
+    ('[plans.default]\nstrategy = "luck"', "plans.default.strategy: found 'luck'", "one of single"),
     ("[plans.default]\nrpm = 0", "plans.default.rpm: found 0", "at least 1"),
     ("[plans.default]\nmax_request = 1.5", "plans.default.max_request: found 1.5", "quote the number"),
-    ("[plans.default]\ntpd = 3", "plans.default.tpd: unknown key", "allowed: concurrency"),
+    ("[plans.default]\ntpd = 3", "plans.default.tpd: unknown key", "allowed: allow_race, concurrency"),
     ("[plans.Default]\nrpm = 3", "plans.Default: not a name", "lower-case"),
     ("[server\n", "not TOML:", "line 1"),
 ]  # fmt: skip
@@ -457,5 +482,8 @@ def test_the_example_works_with_every_mark_removed(tmp_path: Path) -> None:
     settings = read(tmp_path, re.sub(marked, "", EXAMPLE.read_text("utf-8")))
     assert [provider.name for provider in settings.providers] == ["openai", "local", "sim"]
     assert settings.models[0].price is not None
-    assert settings.plans["default"].max_request == 10**9
-    assert settings.aliases == {"fast": ("gpt-4o-mini",)}
+    assert settings.plans["default"].limits.max_request == 10**9
+    assert settings.aliases == {
+        "fast": Alias(("gpt-4o-mini",)),
+        "smart": Alias(("openai/gpt-4o", "gpt-4o-mini"), "quality"),
+    }

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import fields
-from typing import Any, Final
+from dataclasses import fields, replace
+from typing import Any, Final, get_args
 
 import orjson
 import trio
@@ -21,26 +21,27 @@ from proxy.bank.ops import BankUnavailableError, Grant, Granted, OutcomeUnknownE
 from proxy.bank.sqlite import SqliteStore
 from proxy.bank.store import ConflictError, StoreError
 from proxy.bank.verify import Report, verify
-from proxy.settings import Settings
+from proxy.settings import Allowance, Settings
 from proxy.words.ids import KEY_PREFIXES, KeyKind, key_digest, new_key
 from proxy.words.money import MAX_NANO, credits_text, parse_credits
 from proxy.words.principal import Limits, Principal
+from proxy.words.wishes import Strategy
 
 from .passwords import hash_password, new_password
 from .socket import ControlError
 
-PROJECT_RPM: Final = 10
-PROJECT_TOKENS_PER_DAY: Final = 10_000
+_PROJECT_LIMITS: Final = Limits(rpm=10, tokens_per_day=10_000)
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,190}")
 _NAME: Final = 64
 _MOST: Final = 2**31
 _NEW_ACCOUNT: Final = "INSERT INTO account DEFAULT VALUES"
 _NEW_KEY: Final = (
-    "INSERT INTO api_key (digest, kind, prefix, last4, created_at, account, project, name, rpm)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
+    "INSERT INTO api_key (digest, kind, prefix, last4, created_at, account, project, name, rpm, strategy)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
 )
 _LIMITS: Final = (
-    "account, project, name, rpm, tokens_per_day, concurrency, max_request, max_output, models, expires_at"
+    "account, project, name, rpm, tokens_per_day, concurrency, max_request, max_output, models, strategy,"
+    " expires_at"
 )
 _SUCCESSOR: Final = (
     f"INSERT INTO api_key (digest, kind, prefix, last4, created_at, {_LIMITS})"  # noqa: S608 - ours
@@ -146,6 +147,7 @@ class Office:
         name: str = "",
         rpm: int | None = None,
         project: str | None = None,
+        strategy: str | None = None,
     ) -> dict[str, Any]:
         """Make a key and return it; it is never shown again. A project key makes its project if it is new."""
         account = await self._account(email)
@@ -155,12 +157,14 @@ class Office:
             raise ControlError(f"a name has at most {_NAME} characters, all of them printable")
         if rpm is not None and not 1 <= rpm <= _MOST:
             raise ControlError(f"a limit is from 1 to {_MOST}")
+        if strategy is not None and strategy not in get_args(Strategy):
+            raise ControlError(f"a strategy is one of {', '.join(get_args(Strategy))}")
         if (kind == "project") != (project is not None):
             raise ControlError("a project key, and no other, belongs to a project (--project)")
         project_id = None if project is None else await self._project(account, project)
         ending = (_END_PROJECT_KEY, (self._now(), project_id))
         before = () if project is None else (ending,)
-        issued = await self._issue(kind, _NEW_KEY, (account, project_id, name, rpm), before=before)
+        issued = await self._issue(kind, _NEW_KEY, (account, project_id, name, rpm, strategy), before=before)
         assert issued is not None  # noqa: S101 - VALUES gives a row
         return issued
 
@@ -203,20 +207,29 @@ class Office:
     async def principal(self, digest: bytes) -> Principal | None:
         """Return whom a key's digest stands for; None for unknown and revoked ones."""
         rows = await self._store.read(
-            "SELECT id, kind, account, project, expires_at, models,"
+            "SELECT id, kind, account, project, expires_at, models, strategy,"
             " rpm, tokens_per_day, concurrency, max_request, max_output"
             " FROM api_key WHERE digest = ? AND revoked_at IS NULL",
             (digest,),
         )
         if not rows:
             return None
-        key_id, kind, account, project, expires, models, *limits = rows[0]
-        plan = self._settings.plans.get("default", Limits())
+        key_id, kind, account, project, expires, models, strategy, *limits = rows[0]
+        plan = self._settings.plans.get("default", Allowance())
         if kind == "project":
-            plan = Limits(rpm=PROJECT_RPM, tokens_per_day=PROJECT_TOKENS_PER_DAY)
+            plan = replace(plan, limits=_PROJECT_LIMITS)
         allowed = None if models is None else frozenset(orjson.loads(models))
-        within = _merged(Limits(*limits), plan)
-        return Principal(account, key_id, kind, project, within, allowed, expires)
+        return Principal(
+            account,
+            key_id,
+            kind,
+            project,
+            limits=_merged(Limits(*limits), plan.limits),
+            models=allowed,
+            expires_at=expires,
+            strategy=strategy or plan.strategy,
+            allow_race=plan.allow_race,
+        )
 
     async def _issue(
         self,

@@ -28,6 +28,8 @@ from proxy.words.errors import GatewayError
 from proxy.words.usage import text_size
 
 from .fields import Body, array, boolean, integer, mapping, number, refuse, string
+from .openai_reasoning import read_details
+from .wishes import take_wishes
 
 MAX_MESSAGES: Final = 20_000
 MAX_TOOLS: Final = 1000
@@ -46,15 +48,10 @@ _KNOWN: Final = frozenset(
     }
 )
 
-_PRICED_APART: Final = frozenset(
-    {
-        *("models", "route", "provider", "preset"),
-        *("plugins", "transforms", "web_search_options", "best_of"),
-    }
-)
-"""Fields by which an aggregator would answer with another model, or a provider do work that no token of
-the answer shows: the client's price is not made for it (openrouter.ai/docs, "Provider routing", "Plugins",
-"Presets"; platform.openai.com/docs/guides/tools-web-search; `best_of` bills answers nobody sees)."""
+_PRICED_APART: Final = frozenset({"preset", "plugins", "transforms", "web_search_options", "best_of"})
+"""Fields by which an aggregator would answer with another model, or a provider do work that no token of the
+answer shows: the client's price is not made for it (openrouter.ai/docs, "Plugins" and "Presets";
+platform.openai.com/docs/guides/tools-web-search; `best_of` bills answers nobody sees)."""
 _TOOLS: Final = frozenset({"function", "custom"})
 """Kinds of tools the client runs. A provider charges by the call for those it runs itself."""
 
@@ -64,12 +61,12 @@ _WEIGHED: Final = frozenset({"role", "content"})
 
 def read_chat(body: dict[str, Any]) -> ChatRequest:
     """Read a checked request. Raises GatewayError naming the first field at fault."""
+    wishes = take_wishes(body)
     _check_priced(body)
     messages, weight = _messages(body)
-    tools = _tools(body)
+    tools, other_tools = _tools(body)
     stream = boolean(body, "stream") or False
     effort = string(body, "reasoning_effort", 32)
-    _check_logit_bias(body)
     extra = {name: value for name, value in body.items() if name not in _KNOWN}
     # What we have no word for is sent on, so it is taken to be prompt, as schemas are.
     weight.text += sum(len(orjson.dumps(body[name])) for name in {*_SCHEMAS, *extra} if body.get(name))
@@ -85,11 +82,13 @@ def read_chat(body: dict[str, Any]) -> ChatRequest:
         n=integer(body, "n", 1, MAX_CHOICES) or 1,
         sampling=_sampling(body),
         tools=tools,
+        other_tools=other_tools,
         tool_choice=_tool_choice(body),
         parallel_tool_calls=boolean(body, "parallel_tool_calls"),
         response_format=_response_format(body),
         reasoning_effort=effort,
         user=string(body, "user", 512),
+        wishes=wishes,
         extra=extra,
     )
 
@@ -149,6 +148,7 @@ def _sampling(body: Body) -> Sampling:
         stop=_stop(body),
         logprobs=boolean(body, "logprobs"),
         top_logprobs=integer(body, "top_logprobs", 0, 20),
+        logit_bias=_logit_bias(body),
     )
 
 
@@ -161,10 +161,11 @@ def _stop(body: Body) -> tuple[str, ...]:
     return tuple(stop)
 
 
-def _check_logit_bias(body: Body) -> None:
-    bias = mapping(body, "logit_bias", 1024) or {}
-    if not all(type(value) in {int, float} and -100 <= value <= 100 for value in bias.values()):
+def _logit_bias(body: Body) -> Mapping[str, float] | None:
+    bias = mapping(body, "logit_bias", 1024)
+    if bias and not all(type(value) in {int, float} and -100 <= value <= 100 for value in bias.values()):
         refuse("logit_bias", "must map tokens to numbers between -100 and 100")
+    return bias
 
 
 def _response_format(body: Body) -> Mapping[str, Any] | None:
@@ -186,9 +187,9 @@ def _tool_choice(body: Body) -> Any:
     return choice
 
 
-def _tools(body: Body) -> tuple[Tool, ...]:
-    """Functions become words; OpenAI's other kind, whose input is plain text, stays in `origin` alone."""
-    found = []
+def _tools(body: Body) -> tuple[tuple[Tool, ...], tuple[Body, ...]]:
+    """Functions become words; a vendor's own kinds of tool are kept whole."""
+    found, others = [], []
     for index, tool in enumerate(array(body, "tools", MAX_TOOLS) or []):
         where = f"tools[{index}]"
         if not isinstance(tool, dict) or not isinstance(tool.get("type"), str):
@@ -196,11 +197,13 @@ def _tools(body: Body) -> tuple[Tool, ...]:
         if tool["type"] not in _TOOLS:
             raise _unpriced(f"{where}.type")
         if tool["type"] == "function":
-            found.append(_function(tool.get("function"), f"{where}.function"))
-    return tuple(found)
+            found.append(_function(tool.get("function"), f"{where}.function", _cache_control(tool)))
+        else:
+            others.append(tool)
+    return tuple(found), tuple(others)
 
 
-def _function(function: Any, where: str) -> Tool:
+def _function(function: Any, where: str, cache_control: Mapping[str, Any] | None) -> Tool:
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         refuse(where, "must be an object with a 'name'")
     parameters = function.get("parameters")
@@ -211,7 +214,8 @@ def _function(function: Any, where: str) -> Tool:
     strict = function.get("strict")
     if strict is not None and type(strict) is not bool:
         refuse(f"{where}.strict", "must be true or false")
-    return Tool(function["name"], _string(function, "description", where), parameters, strict)
+    described = _string(function, "description", where)
+    return Tool(function["name"], described, parameters, strict, cache_control)
 
 
 def _messages(body: Body) -> tuple[tuple[Message, ...], _Weight]:
@@ -230,7 +234,9 @@ def _message(item: Any, where: str, weight: _Weight) -> Message:
         refuse(f"{where}.role", f"must be one of {', '.join(sorted(_ROLES))}")
     uses = _tool_uses(item, where)
     content = _content(item.get("content"), f"{where}.content", weight)
-    if not content and role != "assistant":
+    if role == "assistant":
+        content = (*read_details(item), *content)
+    elif not content:
         refuse(f"{where}.content", "is required")
     call_id = _string(item, "tool_call_id", where)
     if role == "tool" and call_id is None:
@@ -266,7 +272,17 @@ def _tool_use(call: Any, where: str) -> ToolUse:
     name, arguments = function.get("name"), function.get("arguments", "")
     if not isinstance(name, str) or not isinstance(arguments, str):
         refuse(f"{where}.function", "must have a 'name' and 'arguments', both strings")
-    return ToolUse(call["id"], name, arguments)
+    return ToolUse(call["id"], name, arguments, _signature(call, f"{where}.extra_content"))
+
+
+def _signature(call: Body, where: str) -> str | None:
+    """Read where Google's OpenAI compatibility puts it (ai.google.dev/gemini-api/docs/thought-signatures)."""
+    extra = call.get("extra_content")
+    google = extra.get("google") if isinstance(extra, dict) else None
+    signature = google.get("thought_signature") if isinstance(google, dict) else None
+    if signature is not None and not isinstance(signature, str):
+        refuse(f"{where}.google.thought_signature", "must be a string")
+    return signature
 
 
 def _content(content: Any, where: str, weight: _Weight) -> tuple[Part, ...]:
@@ -287,12 +303,21 @@ def _part(part: Any, where: str, weight: _Weight) -> Part:
         if not isinstance(part.get("text"), str):
             refuse(f"{where}.text", "must be a string")
         weight.text += text_size(part["text"])
-        return TextPart(part["text"])
+        return TextPart(part["text"], _cache_control(part))
     if part["type"] == "image_url":
         weight.images += 1
         return _image(part.get("image_url"), f"{where}.image_url")
     weight.text += len(orjson.dumps(part))
     return OpaquePart(part["type"], part)
+
+
+def _cache_control(member: Body) -> Mapping[str, Any] | None:
+    """Read the mark OpenRouter takes on parts (openrouter.ai/docs/features/prompt-caching), unchecked.
+
+    It is for the provider alone, which says what is wrong with it.
+    """
+    value = member.get("cache_control")
+    return value if isinstance(value, dict) else None
 
 
 def _image(image: Any, where: str) -> ImagePart:

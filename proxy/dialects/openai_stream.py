@@ -97,7 +97,8 @@ class StreamEncoder:
         choices = [self._choice(choice) for choice in chunk.get("choices") or ()]
         if not choices and (usage is not None or not self._same):
             return b""
-        written = {**chunk, "object": OBJECT, "choices": choices}
+        # One answer has one name, also where a second stream has finished it.
+        written = {**chunk, **self._head, "object": OBJECT, "choices": choices}
         written.pop("usage", None)
         if self._include_usage:
             written["usage"] = None

@@ -19,11 +19,17 @@ def usage_object(bill: Bill, reported: Mapping[str, Any] | None, credits_per_usd
         ours = {name: value for name, value in reported.items() if "cost" not in name}
         return {**ours, "cost": credits_json(bill.cost, credits_per_usd)}
     usage = bill.usage
+    stored = usage.cache_write + usage.cache_write_1h
     written: dict[str, Any] = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read, "audio_tokens": usage.input_audio},
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read,
+            "audio_tokens": usage.input_audio,
+            # OpenRouter's name; where nothing is written to a cache the object is OpenAI's alone.
+            **({"cache_write_tokens": stored} if stored else {}),
+        },
         "completion_tokens_details": {
             "reasoning_tokens": usage.reasoning,
             "audio_tokens": usage.output_audio,

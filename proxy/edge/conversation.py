@@ -148,6 +148,8 @@ class Conversation:
             headers["x-gateway-provider"] = receipt.winner.provider
             headers["x-gateway-model"] = receipt.winner.model
             headers["x-gateway-attempts"] = str(len(receipt.attempts))
+        if self._exchange.plan is not None and self._exchange.plan.reason:
+            headers["x-gateway-route"] = self._exchange.plan.reason
         return headers
 
     def _whole_headers(self, relay: Relay) -> dict[str, str]:

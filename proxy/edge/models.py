@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -11,7 +12,9 @@ import trio
 
 from proxy.dialects.base import error_headers
 from proxy.dialects.openai import OpenAIDialect
+from proxy.dialects.wishes import read_strategy
 from proxy.exchange import Core, Exchange
+from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
 
@@ -57,7 +60,7 @@ class ModelRoutes:
         # Only images may make a body larger, and reading it as JSON would hold everyone up.
         if len(body) > server.max_body and b"image_url" not in body:
             raise body_too_large(server.max_body)
-        call = dialect.parse(body)
+        call = _routed(dialect.parse(body), request)
         if len(body) > server.max_body and not call.images:
             raise body_too_large(server.max_body)
         return Exchange(self._core, dialect, call, principal, label, call.model)
@@ -92,6 +95,14 @@ class ModelRoutes:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._core.unix_time(), UTC)
+
+
+def _routed(call: ChatRequest, request: Request) -> ChatRequest:
+    """Let the header that names a strategy have the last word."""
+    strategy = request.headers.get("x-headrace-strategy")
+    if strategy is None:
+        return call
+    return replace(call, wishes=replace(call.wishes, strategy=read_strategy(strategy)))
 
 
 async def refuse(reply: Reply, dialect: OpenAIDialect, error: GatewayError, label: str) -> None:

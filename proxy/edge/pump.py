@@ -11,7 +11,7 @@ from proxy.exchange import Exchange
 from proxy.relay import Relay
 from proxy.settings import Timeouts
 from proxy.upstream.fleet import UpstreamStream
-from proxy.words.errors import GatewayError, UpstreamError, outward
+from proxy.words.errors import GatewayError, UpstreamError
 
 _TAIL_SECONDS: Final = 5.0
 """Patience with an upstream whose answer is whole but which neither says so nor hangs up."""
@@ -43,6 +43,7 @@ async def pump(
             return
         if relay.starved:
             await exchange.more()
+            stream = exchange.stream or stream
             progressed_at = trio.current_time()
             out = relay.resume()
             continue
@@ -58,18 +59,16 @@ async def _next(relay: Relay, stream: UpstreamStream, deadline: float, total: fl
         try:
             data = await stream.read()
         except UpstreamError as error:
-            return relay.close() if relay.complete else relay.fail(outward([error]))
+            return relay.close() if relay.complete else relay.broke(error)
     if data is not None:
         return relay.feed(data) if data else relay.close()
-    return relay.close() if relay.complete else relay.fail(_too_slow(total))
+    if relay.complete:
+        return relay.close()
+    if trio.current_time() < total:
+        return relay.broke(UpstreamError("idle"))
+    message = "The answer took longer than one request may."
+    return relay.fail(GatewayError("gateway_timeout", message, detail={"reason": "total"}))
 
 
 def _patience(relay: Relay, timeouts: Timeouts) -> float:
     return min(_TAIL_SECONDS, timeouts.idle) if relay.complete else timeouts.idle
-
-
-def _too_slow(total: float) -> GatewayError:
-    if trio.current_time() >= total:
-        message = "The answer took longer than one request may."
-        return GatewayError("gateway_timeout", message, detail={"reason": "total"})
-    return outward([UpstreamError("idle")])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from proxy.words.call import Call
 from proxy.words.money import cost, hold_for
 
-from .plan import Plan
+from .plan import Plan, Terms
 
 
 class Weight(NamedTuple):
@@ -19,17 +19,14 @@ class Weight(NamedTuple):
 
 
 def weigh(call: Call, plan: Plan) -> Weight:
-    """Forecast a request once and say all that a hold needs."""
-    usage = call.forecast(plan.ratio, plan.output_cap)
-    expected = cost(usage, plan.price, plan.markup)
+    """Forecast a request and say all that a hold needs: it pays for any of the models that may answer."""
+    weights = [
+        _weigh(call, terms) for terms in {id(each.terms): each.terms for each in plan.candidates}.values()
+    ]
+    return Weight(*map(max, zip(*weights, strict=True)))
+
+
+def _weigh(call: Call, terms: Terms) -> Weight:
+    usage = call.forecast(terms.ratio, terms.output_cap)
+    expected = cost(usage, terms.price, terms.markup)
     return Weight(expected, hold_for(expected), usage.total_tokens)
-
-
-def estimate(call: Call, plan: Plan) -> int:
-    """Return the cost of the whole prompt and of every choice to its limit, in nano-USD."""
-    return weigh(call, plan).estimate
-
-
-def hold(call: Call, plan: Plan) -> int:
-    """Return what to hold: the estimate and 20 %."""
-    return weigh(call, plan).hold

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
-from proxy.settings import Deployment, Strategy
+from proxy.settings import Deployment, OnCut
 from proxy.words.money import Price
+
+Mode = Literal["failover", "hedge", "race"]
+"""When the next candidate starts: when one failed, also when one is late, or at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Where a request goes, what its client pays, and how it is counted.
+class Terms:
+    """What one model's answer costs its client, and how it is asked for and counted.
 
-    `candidates` are in order of preference, never empty. `price` is the client's, whoever wins; markup
-    is applied to the whole request. `output_cap` is the tokens per choice a hold assumes where the
-    client set no limit. `first_byte` is in seconds.
+    `price` is the client's, whoever of the model's deployments wins; markup is applied to the whole
+    request. `ratio` is thousandths of a byte per token, `output_cap` the tokens per choice a hold assumes
+    where the client set no limit, `first_byte` seconds.
     """
 
     model: str
     """The id the catalogue knows the model by."""
-    candidates: tuple[Deployment, ...]
     price: Price
     markup: Fraction
     ratio: int
@@ -29,6 +32,39 @@ class Plan:
     price_version: str
     reasoning: bool = False
     """The model takes `max_completion_tokens` and no `temperature`."""
-    strategy: Strategy = "failover"
     max_output: int | None = None
     """The most tokens of one choice the key may have; an upstream is never asked for more."""
+    quality: int = 0
+    sticky: bool = False
+    on_cut: OnCut = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A deployment that may answer. `cost` is what its provider charges us, where that is known."""
+
+    deployment: Deployment
+    terms: Terms
+    cost: Price | None = None
+
+    @property
+    def id(self) -> str:
+        """The deployment's id."""
+        return self.deployment.id
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where a request may go. `candidates` are in order of preference, never empty."""
+
+    candidates: tuple[Candidate, ...]
+    mode: Mode = "failover"
+    exempt: bool = False
+    """The operator wants it raced or hedged: no budget is asked."""
+    reason: str = ""
+    """Why a model was chosen that the client did not name, for the header that tells it."""
+
+    @property
+    def first(self) -> Terms:
+        """The terms of the model the client most likely gets."""
+        return self.candidates[0].terms

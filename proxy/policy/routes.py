@@ -9,17 +9,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
-from proxy.settings import Deployment, Model, Provider, Settings, Strategy
+from proxy.settings import Alias, Deployment, Model, Provider, Settings
 from proxy.words.errors import GatewayError
 from proxy.words.money import Price, Rates
+from proxy.words.wishes import Strategy
 
 from .prices import Listing, PriceBook
 
 DEFAULT: Final = "auto"
 ALIASES: Final = (DEFAULT, "fast", "smart", "reason", "simple", "capable", "complex")
 """Aliases every client may use; one the operator did not set is `auto`."""
+TIERS: Final = ("simple", "capable", "complex")
+"""Aliases that `auto` chooses between, where the operator set them."""
 SIM_MODELS: Final = ("sim/echo", "sim/lorem")
 SIM_PRICE: Final = Price(
     Rates(*[1_000_000_000] * 6, *[2_000_000_000] * 4)  # the classes of the prompt, then of the answer
@@ -42,11 +45,22 @@ class Route:
     listing: Listing | None
     markup: Fraction
     version: str
-    strategy: Strategy = "single"
+    strategy: Strategy = "failover"
     max_output: int | None = None
     reasoning: bool = False
     first_byte: float = 30.0
     model: Model | None = None
+    costs: tuple[Listing | None, ...] = ()
+    """What each candidate's provider charges, where the library knows."""
+
+
+class Choice(NamedTuple):
+    """What an id stands for: one model, or an alias's, in order of preference."""
+
+    routes: tuple[Route, ...]
+    strategy: Strategy
+    configured: bool
+    """The operator set the strategy."""
 
 
 class Routes:
@@ -58,8 +72,8 @@ class Routes:
         self._models = {model.id: model for model in settings.models}
         self._providers = {provider.name: provider for provider in settings.providers}
 
-    def find(self, name: str) -> Route:
-        """Return the route of a model id or alias; none at all is `auto`.
+    def find(self, name: str) -> Choice:
+        """Return what a model id or alias stands for; none at all is `auto`.
 
         Raises:
             GatewayError: the id is malformed, unknown, ambiguous, or without a price.
@@ -69,31 +83,45 @@ class Routes:
             raise GatewayError(
                 "invalid_request", "A model id is 1 to 200 visible ASCII characters.", param="model"
             )
+        if name not in self._models and (name in self._settings.aliases or name in ALIASES):
+            return self._alias(name)
+        route = self._model(name)
+        return Choice((route,), route.strategy, configured=route.model is not None)
+
+    def tier(self, wanted: str) -> str | None:
+        """Return the tier that `auto` goes to: the one wanted, else the next above, else the best there is.
+
+        None: the operator set no tiers, or said himself what `auto` is.
+        """
+        aliases = self._settings.aliases
+        above = TIERS.index(wanted)
+        order = (*TIERS[above:], *reversed(TIERS[:above]))
+        return None if DEFAULT in aliases else next((tier for tier in order if tier in aliases), None)
+
+    def _model(self, name: str) -> Route:
         if name in self._models:
             return self._configured(self._models[name])
-        if name in self._settings.aliases or name in ALIASES:
-            return self._alias(name)
         provider, slash, rest = name.partition("/")
         if slash and rest and provider in self._providers:
             return self._nested(self._providers[provider], rest)
         return self._bare(name)
 
-    def _alias(self, name: str) -> Route:
-        """Take the first target that can be had.
-
-        The others are no fail-over: the client's price is one model's, and another model's answer at
-        that price would be a loss to one side.
-        """
+    def _alias(self, name: str) -> Choice:
+        """Take the targets that can be had. The client pays the price of the one that answers."""
         aliases = self._settings.aliases
-        default = [next(iter(self._models), SIM_MODELS[0])]
-        targets = aliases.get(name) or aliases.get(DEFAULT) or default
+        default = Alias((next(iter(self._models), SIM_MODELS[0]),))
+        alias = aliases.get(name) or aliases.get(DEFAULT) or default
+        routes: list[Route] = []
         refused = None
-        for target in targets:
+        for target in alias.models:
             try:
-                return self.find(target)
+                routes.append(self._model(target))
             except GatewayError as error:
                 refused = refused or error
-        raise refused or not_found(name)
+        if not routes:
+            raise refused or not_found(name)
+        strategy = "failover" if len(routes) > 1 else routes[0].strategy
+        return Choice(tuple(routes), alias.strategy or strategy, configured=True)
 
     def _configured(self, model: Model) -> Route:
         first = model.deployments[0]
@@ -102,7 +130,7 @@ class Routes:
         reasoning = _reasons(first.model) if model.reasoning is None else model.reasoning
         return self._route(
             model.id,
-            model.deployments if model.strategy != "single" else model.deployments[:1],
+            model.deployments,
             listing,
             price=model.price,
             strategy=model.strategy,
@@ -160,7 +188,7 @@ class Routes:
         listing: Listing | None,
         *,
         price: Price | None = None,
-        strategy: Strategy = "single",
+        strategy: Strategy = "failover",
         max_output: int | None,
         reasoning: bool,
         model: Model | None = None,
@@ -191,6 +219,7 @@ class Routes:
             reasoning,
             first_byte,
             model,
+            tuple(self._book.find(_source(each.provider), each.model) for each in candidates),
         )
 
 

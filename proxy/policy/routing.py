@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from fractions import Fraction
+from random import Random
 from typing import Final
 
-from proxy.settings import Settings
+from proxy.settings import Deployment, Settings
 from proxy.words.call import Call
 from proxy.words.catalogue import Offer
 from proxy.words.chat import ChatRequest
@@ -20,52 +21,64 @@ from proxy.words.errors import GatewayError
 from proxy.words.money import Price, Rates, ceil_div
 from proxy.words.principal import Principal
 from proxy.words.usage import DEFAULT_RATIO
+from proxy.words.wishes import Strategy, Wishes
 
-from .plan import Plan
-from .prices import PriceBook
-from .routes import FREE, SIM_MODELS, Route, Routes, unpriced
+from .complexity import classify
+from .ordering import Outlook, arrange
+from .plan import Candidate, Mode, Plan, Terms
+from .prices import Listing, PriceBook
+from .routes import DEFAULT, FREE, SIM_MODELS, SIM_PRICE, Choice, Route, Routes, unpriced
 
 _REMEMBERED: Final = 2048
 _PLAIN_ID: Final = re.compile(r"[\w.:@~+/-]{1,200}", re.ASCII)
+_RACES: Final = frozenset({"race", "hedge"})
+_MODES: Final[dict[Strategy, Mode]] = {"race": "race", "hedge": "hedge"}
 _STANDARD_TIERS: Final = frozenset({"auto", "default", "standard_only"})
 
 
-class Router:
-    """Plans requests."""
+STEADY: Final = Outlook(expected=lambda _id, _tokens: 0.0, stable=lambda _id: True)
+"""Nothing is known of any deployment."""
 
-    def __init__(self, settings: Settings, book: PriceBook) -> None:
+
+class Router:
+    """Plans requests; `chance` draws where a strategy balances."""
+
+    def __init__(self, settings: Settings, book: PriceBook, chance: Random | None = None) -> None:
         self._settings = settings
         self._book = book
+        self._chance = chance or Random()  # noqa: S311 - it balances load, it guards nothing
         self._routes = Routes(settings, book)
-        self._known: dict[str, Route] = {}
+        self._known: dict[str, Choice] = {}
 
     def __repr__(self) -> str:
         return f"<Router {len(self._settings.models)} models, {len(self._settings.providers)} providers>"
 
-    def plan(self, call: Call, principal: Principal, now: datetime) -> Plan:
-        """Decide where a request goes and what it costs.
+    def plan(self, call: Call, principal: Principal, now: datetime, outlook: Outlook = STEADY) -> Plan:
+        """Decide where a request may go and what it costs.
+
+        What the request asks for counts before what its key says, and that before alias and model.
 
         Raises:
-            GatewayError: `invalid_request`, `model_not_found` or `model_not_allowed`.
+            GatewayError: `invalid_request`, `model_not_found`, `model_not_allowed`, or `permission_denied`
+                for a race the key may not ask for.
         """
-        name = call.model
-        route = self._known.get(name) or self._remember(name)
-        allowed = principal.models
-        if allowed is not None and route.id not in allowed and name not in allowed:
-            text = f"This key may not use the model '{name[:64]}'."
-            raise GatewayError("model_not_allowed", text, param="model")
+        name, reason = self._named(call)
+        choice = self._choice(name)
+        strategy = _strategy(call.wishes, principal, choice)
+        candidates: dict[str, Candidate] = {}
+        for route in self._allowed(call, name, choice, principal):
+            for candidate in self._candidates(route, call, principal, now):
+                candidates.setdefault(candidate.id, candidate)
+        arranged = arrange(tuple(candidates.values()), strategy, call, call.wishes, outlook, self._chance)
+        if not arranged:
+            text = f"No provider of the model '{name[:64]}' fits what the request asks of it."
+            raise GatewayError("model_not_found", text, param="provider", detail={"reason": "no_candidate"})
+        configured = choice.configured or principal.strategy is not None
         return Plan(
-            model=route.id,
-            candidates=route.candidates,
-            price=route.price or self._listed(route, now, _service_tier(call)),
-            markup=route.markup,
-            ratio=DEFAULT_RATIO,
-            output_cap=self._output_cap(call.max_tokens, route.max_output, principal.limits.max_output),
-            first_byte=route.first_byte,
-            price_version=route.version,
-            reasoning=route.reasoning,
-            strategy=route.strategy,
-            max_output=principal.limits.max_output,
+            candidates=tuple(arranged),
+            mode=_MODES.get(strategy, "failover"),
+            exempt=strategy == "race" and call.wishes.strategy is None and configured,
+            reason=reason,
         )
 
     def catalogue(self, now: datetime) -> Iterator[Offer]:
@@ -88,12 +101,67 @@ class Router:
         Raises:
             GatewayError: as `plan`.
         """
-        return self._describe(name, self._known.get(name) or self._remember(name), now)
+        return self._describe(name, self._choice(name).routes[0], now)
+
+    def _named(self, call: Call) -> tuple[str, str]:
+        """Return the id a request means, and why, where it left that to us."""
+        if call.model not in {"", DEFAULT} or not isinstance(call, ChatRequest):
+            return call.model, ""
+        if self._routes.tier("simple") is None:
+            return call.model, ""
+        verdict = classify(call)
+        return self._routes.tier(verdict.tier) or DEFAULT, verdict.reason
+
+    def _allowed(self, call: Call, name: str, choice: Choice, principal: Principal) -> list[Route]:
+        """Return the routes of the model and of those to fall back to that the key may use."""
+        found = [({name, call.model}, choice)]
+        found += [({other}, self._choice(other)) for other in call.wishes.models]
+        allowed = principal.models
+        routes = [
+            route
+            for names, choice in found
+            for route in choice.routes
+            if allowed is None or allowed & {route.id, *names}
+        ]
+        if not routes:
+            text = f"This key may not use the model '{name[:64]}'."
+            raise GatewayError("model_not_allowed", text, param="model")
+        return routes
+
+    def _candidates(
+        self, route: Route, call: Call, principal: Principal, now: datetime
+    ) -> Iterator[Candidate]:
+        tier = _service_tier(call)
+        model = route.model
+        most = principal.limits.max_output
+        terms = Terms(
+            model=route.id,
+            price=route.price or self._listed(route, now, tier),
+            markup=route.markup,
+            ratio=DEFAULT_RATIO,
+            output_cap=self._output_cap(call.max_tokens, route.max_output, most),
+            first_byte=route.first_byte,
+            price_version=route.version,
+            reasoning=route.reasoning,
+            max_output=_least(model.max_output_tokens if model else None, most),
+            quality=model.quality if model else 0,
+            sticky=model.sticky if model else False,
+            on_cut=model.on_cut if model else "error",
+        )
+        # Of a model that is to have one deployment, unless request or key know better.
+        single = route.strategy == "single" and not (call.wishes.strategy or principal.strategy)
+        for deployment, listing in zip(route.candidates, route.costs, strict=True):
+            yield Candidate(deployment, terms, _own_cost(deployment, listing, now, tier))
+            if single:
+                return
+
+    def _choice(self, name: str) -> Choice:
+        return self._known.get(name) or self._remember(name)
 
     def _entry(self, name: str, now: datetime) -> Offer | None:
         try:
             # Not remembered: a listing must not drive out what is in use.
-            return self._describe(name, self._known.get(name) or self._routes.find(name), now)
+            return self._describe(name, (self._known.get(name) or self._routes.find(name)).routes[0], now)
         except GatewayError:
             return None
 
@@ -110,12 +178,12 @@ class Router:
             price=_marked_up(route.price or self._listed(route, now, None), route.markup),
         )
 
-    def _remember(self, name: str) -> Route:
-        route = self._routes.find(name)
+    def _remember(self, name: str) -> Choice:
+        choice = self._routes.find(name)
         if len(self._known) >= _REMEMBERED:
             del self._known[next(iter(self._known))]
-        self._known[name] = route
-        return route
+        self._known[name] = choice
+        return choice
 
     def _listed(self, route: Route, now: datetime, tier: str | None) -> Price:
         price = route.listing.at(now, tier) if route.listing else None
@@ -129,6 +197,29 @@ class Router:
         if model is not None and model < cap:
             cap = model
         return key if key is not None and key < cap else cap
+
+
+def _strategy(wishes: Wishes, principal: Principal, choice: Choice) -> Strategy:
+    """Return the strategy of whoever is nearest to the request."""
+    if wishes.strategy in _RACES and not principal.allow_race:
+        text = "This key may not ask for races and hedges."
+        raise GatewayError("permission_denied", text, param="strategy")
+    asked = wishes.strategy or principal.strategy
+    if asked is None and wishes.models and choice.strategy == "single":
+        return "failover"  # to the other models
+    return asked or choice.strategy
+
+
+def _own_cost(
+    deployment: Deployment, listing: Listing | None, now: datetime, tier: str | None
+) -> Price | None:
+    if deployment.provider.wire == "sim":
+        return SIM_PRICE
+    return listing.at(now, tier) if listing is not None else None
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _service_tier(call: Call) -> str | None:

@@ -12,7 +12,9 @@ from typing import Any
 from .problems import FromEnv, Problems
 
 PREFIX = "HEADRACE_"
-_DEPTH = dict.fromkeys(("server", "metrics", "store", "secrets", "money", "timeouts", "aliases"), 1) | {
+_DEPTH = dict.fromkeys(
+    ("server", "metrics", "store", "secrets", "money", "timeouts", "race", "aliases"), 1
+) | {
     "plans": 2,
     "providers": 3,
 }

@@ -197,6 +197,13 @@ def _api_key(value: object) -> str:
     return key
 
 
+def _share(value: object) -> Fraction:
+    share = _fraction(value)
+    if share > 1:
+        raise ValueError
+    return share
+
+
 BOOLEAN: Final = Kind("true or false", _boolean, _parse_boolean)
 BIND: Final = Kind("a host and a port from 0 to 65535, as in 127.0.0.1:8000 or [::1]:8000", _bind)
 BIND_OR_OFF: Final = Kind(f'{BIND.allowed}; "" is off', _bind_or_off)
@@ -212,6 +219,7 @@ NAME: Final = matching(SLUG, "up to 64 lower-case letters, digits, - and _, begi
 MODEL_ID: Final = matching(_MODEL_ID, "up to 200 visible ASCII characters")
 USD: Final = Kind('US dollars as a quoted decimal number, as in "0.15", not negative', usd)
 MARKUP: Final = Kind('a quoted decimal number from 0 to 1000, as in "1.2", of at most 9 places', _fraction)
+SHARE: Final = Kind('a quoted decimal number from 0 to 1, as in "0.05"', _share)
 CREDITS: Final = Kind('credits as a quoted decimal number, as in "100", not negative', decimal_text)
 MODEL_IDS: Final = many(MODEL_ID, "a model id, or a list of different ones")
 WORDS: Final = many(NAME, "a list of different lower-case words")

@@ -9,6 +9,7 @@ from typing import Any, Final, get_type_hints
 
 from proxy.words.money import parse_credits
 from proxy.words.principal import Limits
+from proxy.words.wishes import Strategy
 
 from . import kinds
 from .environment import overlay
@@ -17,7 +18,7 @@ from .models import read_aliases, read_models
 from .problems import Problems
 from .providers import discovered, read_providers, read_timeouts
 from .section import Reader
-from .shape import Metrics, Money, Secrets, Server, Settings, Store, Timeouts
+from .shape import Allowance, Metrics, Money, Race, Secrets, Server, Settings, Store, Timeouts
 
 _MIB = 1024 * 1024
 SECTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
@@ -44,6 +45,17 @@ SECTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "default_output_cap": kinds.whole(1, 10**7),
         "allow_unpriced": kinds.BOOLEAN,
     },
+    "race": {
+        "at_once": kinds.whole(1, 16),
+        "attempts": kinds.whole(1, 64),
+        "again": kinds.whole(0, 8),
+        "hedge_after": kinds.seconds(0),
+        "hedge_at_least": kinds.seconds(0),
+        "hedge_calls": kinds.SHARE,
+        "hedge_spend": kinds.SHARE,
+        "retries": kinds.SHARE,
+        "hedge_unstoppable": kinds.whole(0),
+    },
 }
 PLAN: Final[Mapping[str, Kind]] = {
     "rpm": kinds.whole(1),
@@ -51,6 +63,8 @@ PLAN: Final[Mapping[str, Kind]] = {
     "concurrency": kinds.whole(1),
     "max_request": kinds.USD,
     "max_output": kinds.whole(1),
+    "allow_race": kinds.BOOLEAN,
+    "strategy": kinds.one_of(Strategy),
 }
 _OTHERS: Final = ("timeouts", "providers", "models", "aliases", "plans")
 
@@ -112,6 +126,7 @@ def _settings(reader: Reader, tables: dict[str, Any], environ: Mapping[str, str]
         providers=providers,
         models=models,
         aliases=read_aliases(reader, aliases, {model.id: model for model in models}, by_name),
+        race=Race(**given["race"]),
         plans=_plans(reader, reader.table(tables.get("plans", {}), "plans")),
     )
 
@@ -141,11 +156,13 @@ def _money(reader: Reader, given: dict[str, Any]) -> Money:
     return Money(signup_credits=nano, **given)
 
 
-def _plans(reader: Reader, table: Mapping[str, Any]) -> dict[str, Limits]:
+def _plans(reader: Reader, table: Mapping[str, Any]) -> dict[str, Allowance]:
     plans = {}
     for name, value in table.items():
         at = f"plans.{name}"
         if not kinds.SLUG.fullmatch(name):
             reader.problems.add(at, f"not a name; allowed: {kinds.NAME.allowed}")
-        plans[name] = Limits(**reader.fields(reader.table(value, at), at, PLAN))
+        given = reader.fields(reader.table(value, at), at, PLAN)
+        others = {key: given.pop(key) for key in ("strategy", "allow_race") if key in given}
+        plans[name] = Allowance(Limits(**given), **others)
     return plans

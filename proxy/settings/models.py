@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from proxy.words.money import Price, Rates
+from proxy.words.wishes import Strategy
 
 from . import kinds
 from .kinds import Kind
 from .section import Reader, named
-from .shape import Deployment, Model, Provider, Strategy
+from .shape import Alias, Deployment, Model, OnCut, Provider
 
 DEPLOYMENT: Final[Mapping[str, Kind]] = {"provider": kinds.NAME, "model": kinds.MODEL_ID}
 PRICE: Final[Mapping[str, Kind]] = dict.fromkeys((*Rates._fields, "request"), kinds.USD)
@@ -19,6 +20,8 @@ MODEL: Final[Mapping[str, Kind | None]] = {
     "deployments": None,
     "strategy": kinds.one_of(Strategy),
     "price": None,
+    "sticky": kinds.BOOLEAN,
+    "on_cut": kinds.one_of(OnCut),
     "quality": kinds.whole(0, 1000),
     "name": kinds.TEXT,
     "context_length": kinds.whole(1),
@@ -26,6 +29,7 @@ MODEL: Final[Mapping[str, Kind | None]] = {
     "reasoning": kinds.BOOLEAN,
     "capabilities": kinds.WORDS,
 }
+ALIAS: Final[Mapping[str, Kind]] = {"models": kinds.MODEL_IDS, "strategy": kinds.one_of(Strategy)}
 _FALL_BACK: Final[Mapping[str, str]] = {
     "cache_read": "input",
     "cache_write": "input",
@@ -62,22 +66,32 @@ def read_models(reader: Reader, listed: object, providers: Mapping[str, Provider
 
 def read_aliases(
     reader: Reader, table: Mapping[str, Any], models: Mapping[str, Model], providers: Mapping[str, Provider]
-) -> dict[str, tuple[str, ...]]:
-    """Read the aliases. Each target is a model of ours or `provider/model`; other aliases are none."""
-    aliases: dict[str, tuple[str, ...]] = reader.fields(
-        table, "aliases", dict.fromkeys(table, kinds.MODEL_IDS)
-    )
-    for name, targets in aliases.items():
+) -> dict[str, Alias]:
+    """Read the aliases, each an id, a list of ids, or a table of them with a strategy.
+
+    Each target is a model of ours or `provider/model`; other aliases are none.
+    """
+    aliases = {name: _alias(reader, name, value) for name, value in table.items()}
+    for name, alias in aliases.items():
         if not kinds.SLUG.fullmatch(name):
             reader.problems.add(f"aliases.{name}", f"not a name; allowed: {kinds.NAME.allowed}")
         if name in models:
             reader.problems.add(f"aliases.{name}", "a model has this id; allowed: a name of its own")
-        for target in targets:
+        for target in alias.models:
             provider, slash, rest = target.partition("/")
             if target not in models and not (slash and rest and provider in providers):
                 allowed = f"the id of a model, or provider/model with one of {', '.join(providers)}"
                 reader.problems.found(f"aliases.{name}", target, allowed)
     return aliases
+
+
+def _alias(reader: Reader, name: str, value: Any) -> Alias:
+    at = f"aliases.{name}"
+    if isinstance(value, dict):
+        if "models" not in value:
+            reader.problems.add(f"{at}.models", "missing")
+        return Alias(**{"models": ()} | reader.fields(value, at, ALIAS))
+    return Alias(reader.fields({name: value}, "aliases", {name: kinds.MODEL_IDS}).get(name, ()))
 
 
 def _model(

@@ -17,7 +17,7 @@ from .shape import Provider, Timeouts, WireName
 
 
 class WellKnown(NamedTuple):
-    """A public provider that speaks OpenAI's wire."""
+    """A public provider."""
 
     name: str
     variable: str
@@ -26,20 +26,41 @@ class WellKnown(NamedTuple):
     price_source: str | None
     """Its id in the price library, if it has one."""
     stream_options: bool = True
+    cancel_stops_billing: bool = True
+    """Not at these, says openrouter.ai/docs, "Stream Cancellation"."""
+    wire: WireName = "openai"
 
 
 WELL_KNOWN: Final = (
     WellKnown("openai", "OPENAI_API_KEY", "https://api.openai.com/v1", "openai"),
+    WellKnown(
+        "anthropic", "ANTHROPIC_API_KEY", "https://api.anthropic.com/v1", "anthropic", wire="anthropic"
+    ),
     WellKnown("openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1", "openrouter"),
     WellKnown("redpill", "REDPILL_API_KEY", "https://api.redpill.ai/v1", None),
-    WellKnown("groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1", "groq"),
+    WellKnown("groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1", "groq", cancel_stops_billing=False),
     # Mistral refuses fields it does not know, and always reports usage in the last chunk.
-    WellKnown("mistral", "MISTRAL_API_KEY", "https://api.mistral.ai/v1", "mistral", stream_options=False),
+    WellKnown(
+        "mistral",
+        "MISTRAL_API_KEY",
+        "https://api.mistral.ai/v1",
+        "mistral",
+        stream_options=False,
+        cancel_stops_billing=False,
+    ),
     WellKnown("deepseek", "DEEPSEEK_API_KEY", "https://api.deepseek.com/v1", "deepseek"),
     WellKnown("together", "TOGETHER_API_KEY", "https://api.together.xyz/v1", "together"),
     WellKnown("fireworks", "FIREWORKS_API_KEY", "https://api.fireworks.ai/inference/v1", "fireworks"),
     WellKnown("xai", "XAI_API_KEY", "https://api.x.ai/v1", "x-ai"),
     WellKnown("cerebras", "CEREBRAS_API_KEY", "https://api.cerebras.ai/v1", "cerebras"),
+    WellKnown(
+        "google",
+        "GEMINI_API_KEY",
+        "https://generativelanguage.googleapis.com/v1beta",
+        "google",
+        wire="gemini",
+        cancel_stops_billing=False,
+    ),
     WellKnown("moonshot", "MOONSHOT_API_KEY", "https://api.moonshot.ai/v1", "moonshotai"),
 )
 SIM: Final = "sim"
@@ -61,6 +82,8 @@ PROVIDER: Final[Mapping[str, Kind | None]] = {
     "ca_file": kinds.FILE,
     "stream_options": kinds.BOOLEAN,
     "timeouts": None,
+    "cancel_stops_billing": kinds.BOOLEAN,
+    "drain_after_abort": kinds.seconds(0, 600),
     "price_source": kinds.matching(kinds.SLUG, "a provider's id in the price library, as in x-ai"),
 }
 _KEY_SOURCES = ("api_key", "api_key_env", "api_key_file")
@@ -103,7 +126,7 @@ def _provider(
         reader.problems.add(f"{at}.name", "missing; every provider needs a name")
     name = given.get("name", "")
     known = next((known for known in WELL_KNOWN if known.name == name), None)
-    wire = given.get("wire", "sim" if name == SIM else "openai")
+    wire = given.get("wire", _usual_wire(name, table, known))
     base_url = given.get("base_url", known.base_url if known else "")
     if wire != "sim" and not base_url and "base_url" not in table and name:
         names = ", ".join(known.name for known in WELL_KNOWN)
@@ -118,6 +141,8 @@ def _provider(
         stream_options=given.get("stream_options", known.stream_options if known else True),
         timeouts=read_timeouts(reader, own, f"{at}.timeouts", timeouts),
         price_source=given.get("price_source", known.price_source if known else None),
+        cancel_stops_billing=given.get("cancel_stops_billing", known.cancel_stops_billing if known else True),
+        drain_after_abort=given.get("drain_after_abort", 0.0),
     )
     # A provider that is wrong elsewhere still has its name, so that models do not report it missing.
     return provider if name or len(reader.problems.lines) == before else None
@@ -149,8 +174,18 @@ def _key(
     return reader.fields(value, at, {"api_key": kinds.API_KEY}).get("api_key")
 
 
+def _usual_wire(name: str, table: Mapping[str, Any], known: WellKnown | None) -> WireName:
+    """Return the language of a provider that does not say; elsewhere than at home it is OpenAI's."""
+    if name == SIM:
+        return "sim"
+    return known.wire if known and _at_home(table, known) else "openai"
+
+
 def _at_home(table: Mapping[str, Any], known: WellKnown) -> bool:
-    """Tell whether a key that nobody mentioned goes where it belongs, or where its own environment says."""
+    """Tell whether a provider is where it is known to be, or where its own environment says.
+
+    A key that nobody mentioned goes nowhere else.
+    """
     address = table.get("base_url", known.base_url)
     return isinstance(address, FromEnv) or address == known.base_url
 

@@ -10,9 +10,10 @@ from typing import Literal
 
 from proxy.words.money import Price
 from proxy.words.principal import Limits
+from proxy.words.wishes import Strategy
 
-WireName = Literal["openai", "sim"]
-Strategy = Literal["single", "failover"]
+WireName = Literal["openai", "anthropic", "gemini", "sim"]
+OnCut = Literal["error", "replay"]
 _SQLITE = "sqlite:///"
 
 
@@ -95,6 +96,10 @@ class Provider:
     timeouts: Timeouts = Timeouts()
     price_source: str | None = None
     """The provider's id in the price library, where it differs from `name`."""
+    cancel_stops_billing: bool = True
+    """Whether it stops charging when we hang up; where not, hedges and aborts are handled with care."""
+    drain_after_abort: float = 0.0
+    """Seconds an answer whose client has gone is read on, where hanging up saves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +125,56 @@ class Model:
     strategy: Strategy = "failover"
     price: Price | None = None
     """The client's price, to which no markup is added; None takes the price library's, marked up."""
+    sticky: bool = False
+    """Requests of one user or session prefer the same deployment, whose prompt cache knows them."""
+    on_cut: OnCut = "error"
+    """What becomes of a stream that its upstream broke: the client is told, or it is asked for again."""
     quality: int = 0
     name: str | None = None
     context_length: int | None = None
     max_output_tokens: int | None = None
     reasoning: bool | None = None
     capabilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A name for one or several models, in order of preference."""
+
+    models: tuple[str, ...]
+    strategy: Strategy | None = None
+    """None leaves it to each model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the keys of a plan may do, where they have no limit of their own."""
+
+    limits: Limits = Limits()
+    strategy: Strategy | None = None
+    allow_race: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """How several deployments become one answer, and what it may cost. Times are seconds."""
+
+    at_once: int = 3
+    """Attempts open at the same time, at most."""
+    attempts: int = 6
+    """Attempts of one request in all, at most."""
+    again: int = 0
+    """Rounds over the same deployments, each after a pause, once all of them have failed."""
+    hedge_after: float = 2.0
+    """The delay of a hedge while too few first tokens were seen to know better."""
+    hedge_at_least: float = 0.1
+    hedge_calls: Fraction = Fraction(5, 100)
+    """Hedges as a share of requests, and of what requests cost."""
+    hedge_spend: Fraction = Fraction(2, 100)
+    retries: Fraction = Fraction(20, 100)
+    """Further attempts after failures, as a share of requests."""
+    hedge_unstoppable: int = 256
+    """The longest `max_tokens` hedged at a provider whose charges do not stop with a cancel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +190,9 @@ class Settings:
     """The providers' default, already applied to each of them."""
     providers: tuple[Provider, ...] = ()
     models: tuple[Model, ...] = ()
-    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    plans: Mapping[str, Limits] = field(default_factory=dict)
+    aliases: Mapping[str, Alias] = field(default_factory=dict)
+    plans: Mapping[str, Allowance] = field(default_factory=dict)
+    race: Race = Race()
 
 
 def split_bind(bind: str) -> tuple[str, int]:

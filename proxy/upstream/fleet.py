@@ -19,7 +19,7 @@ from proxy.settings import Deployment, Provider
 from proxy.wires.base import Decoder, Target, Wire
 from proxy.words.call import Call
 from proxy.words.chat import CONTENT, Frame
-from proxy.words.errors import Trouble, UpstreamError
+from proxy.words.errors import GatewayError, Trouble, UpstreamError
 
 from .failures import NameResolutionError, TLSError, TruncatedError
 
@@ -151,7 +151,10 @@ class Fleet:
         provider = deployment.provider
         wire = self._wires[provider.wire]
         target = Target(deployment.model, needs.reasoning, provider.stream_options, needs.max_output)
-        outgoing = wire.encode(call, target)
+        try:
+            outgoing = wire.encode(call, target)
+        except GatewayError as refused:
+            raise UpstreamError("unsupported", message=refused.message, param=refused.param) from None
         line = self._lines[provider.name]
         reply = await line.post(outgoing.path, wire.headers(provider.api_key), outgoing.body)
         try:

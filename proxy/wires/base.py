@@ -46,8 +46,11 @@ class Decoder(Protocol):
     """
 
     failure: UpstreamError | None
-    done: bool
-    """The protocol's own end marker came; whatever follows is ignored."""
+
+    @property
+    def done(self) -> bool:
+        """The protocol's own end marker came; whatever follows is ignored."""
+        ...
 
     @property
     def complete(self) -> bool:
@@ -84,6 +87,11 @@ class Wire(Protocol):
     def failure(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> UpstreamError:
         """Read an answer that is not a 200; header names are lower case, `now` is Unix time."""
         ...
+
+
+def within(asked: int | None, most: int | None) -> int | None:
+    """Return a client's limit on its output, or that of its key where it is lower or alone."""
+    return asked if most is None else min(asked or most, most)
 
 
 def failure_for(status: int, headers: Mapping[str, str], now: float) -> UpstreamError:

@@ -25,6 +25,7 @@ from proxy.words.chat import (
     OpaquePart,
     Part,
     ReasoningDelta,
+    ReasoningPart,
     RefusalDelta,
     Started,
     TextDelta,
@@ -37,7 +38,7 @@ from proxy.words.errors import GatewayError, UpstreamError, cleaned
 from proxy.words.sse import LineTooLongError, SSEDecoder
 from proxy.words.usage import MAX_TOKENS, Usage, text_size
 
-from .base import Outgoing, Target, failure_for
+from .base import Outgoing, Target, failure_for, within
 
 _BAD_CONTENT: Final = "bad_content"
 _DELTA: Final = frozenset(
@@ -95,7 +96,7 @@ class OpenAIWire:
 def _limit_output(body: dict[str, Any], most: int) -> None:
     given = [name for name in ("max_completion_tokens", "max_tokens") if body.get(name) is not None]
     for name in given or ["max_tokens"]:
-        body[name] = min(body.get(name) or most, most)
+        body[name] = within(body.get(name), most)
 
 
 def _suit_reasoning_model(body: dict[str, Any]) -> None:
@@ -121,7 +122,8 @@ def _from_words(call: ChatRequest) -> dict[str, Any]:
         "stop": list(sampling.stop) or None,
         "logprobs": sampling.logprobs,
         "top_logprobs": sampling.top_logprobs,
-        "tools": [_tool(tool) for tool in call.tools] or None,
+        "logit_bias": sampling.logit_bias,
+        "tools": [*map(_tool, call.tools), *call.other_tools] or None,
         "tool_choice": call.tool_choice,
         "parallel_tool_calls": call.parallel_tool_calls,
         "response_format": call.response_format,
@@ -156,14 +158,16 @@ def _message(message: Message) -> dict[str, Any]:
 
 
 def _content(parts: tuple[Part, ...]) -> str | list[Mapping[str, Any]] | None:
-    if not parts:
+    # Another provider's reasoning is of no use here: Chat Completions takes none back.
+    said = [part for part in parts if not isinstance(part, ReasoningPart)]
+    if not said:
         return None
-    if len(parts) == 1 and isinstance(parts[0], TextPart):
-        return parts[0].text
-    return [_part(part) for part in parts]
+    if len(said) == 1 and isinstance(said[0], TextPart):
+        return said[0].text
+    return [_part(part) for part in said]
 
 
-def _part(part: Part) -> Mapping[str, Any]:
+def _part(part: TextPart | ImagePart | OpaquePart) -> Mapping[str, Any]:
     match part:
         case TextPart():
             return {"type": "text", "text": part.text}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from .usage import Usage
+from .wishes import Wishes
 
 
 class Call(Protocol):
@@ -23,6 +24,11 @@ class Call(Protocol):
     @property
     def max_tokens(self) -> int | None:
         """The client's own limit on the output of one choice."""
+        ...
+
+    @property
+    def wishes(self) -> Wishes:
+        """How it wants to be routed."""
         ...
 
     @property

@@ -13,12 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from .usage import Usage, count
+from .wishes import NO_WISHES, Wishes
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 Json = Any
 IMAGE_TOKENS = 1105
 """What one image is taken to cost in an estimate: OpenAI's high-detail figure for 1024 x 1024
 (platform.openai.com/docs/guides/images-vision, "Calculating costs": 85 + 6 x 170)."""
+MADE_IMAGE_TOKENS = 1290
+"""What one image of an answer is taken to be where nobody reported it: Gemini's figure for 1024 x 1024
+(ai.google.dev/gemini-api/docs/image-generation)."""
 MESSAGE_TOKENS = 4
 """Framing tokens per message in an estimate."""
 
@@ -28,6 +32,8 @@ class TextPart:
     """A piece of text."""
 
     text: str
+    cache_control: Mapping[str, Json] | None = None
+    """The client's mark, in Anthropic's words, that a provider may cache the prompt up to here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,20 @@ class ImagePart:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningPart:
+    """Reasoning from an earlier turn, as its provider gave it: it goes back unchanged or not at all.
+
+    `signature` proves that `text` is the model's own; `redacted` is reasoning that is given encrypted
+    alone. `format` names the provider that can read either, as in OpenRouter's `anthropic-claude-v1`.
+    """
+
+    text: str = ""
+    signature: str | None = None
+    redacted: str | None = None
+    format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OpaquePart:
     """A part this vocabulary has no word for (audio, file …), whole."""
 
@@ -46,7 +66,7 @@ class OpaquePart:
     raw: Mapping[str, Json]
 
 
-Part = TextPart | ImagePart | OpaquePart
+Part = TextPart | ImagePart | ReasoningPart | OpaquePart
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +76,8 @@ class ToolUse:
     id: str
     name: str
     arguments: str
+    signature: str | None = None
+    """The vendor's seal on the reasoning behind the call, which it wants back unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +99,8 @@ class Tool:
     description: str | None = None
     parameters: Mapping[str, Json] | None = None
     strict: bool | None = None
+    cache_control: Mapping[str, Json] | None = None
+    """As for `TextPart`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +115,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     logprobs: bool | None = None
     top_logprobs: int | None = None
+    logit_bias: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +142,14 @@ class ChatRequest:
     n: int = 1
     sampling: Sampling = Sampling()
     tools: tuple[Tool, ...] = ()
+    other_tools: tuple[Mapping[str, Json], ...] = ()
+    """Tools that are no functions, a vendor's own, whole."""
     tool_choice: Json = None
     parallel_tool_calls: bool | None = None
     response_format: Mapping[str, Json] | None = None
     reasoning_effort: str | None = None
     user: str | None = None
+    wishes: Wishes = NO_WISHES
     extra: Mapping[str, Json] = field(default_factory=dict)
     """Fields outside this vocabulary, by name."""
 
@@ -164,10 +192,27 @@ class ReasoningDelta(NamedTuple):
     choice: int = 0
 
 
+class ReasoningSealed(NamedTuple):
+    """A stretch of reasoning is over; `part` holds all of it, for the client to send back with its next turn.
+
+    The deltas before it carried the same text.
+    """
+
+    part: ReasoningPart
+    choice: int = 0
+
+
 class RefusalDelta(NamedTuple):
     """Text of a refusal."""
 
     text: str
+    choice: int = 0
+
+
+class ImageDelta(NamedTuple):
+    """An image the model made, whole, as a `data:` URL."""
+
+    url: str
     choice: int = 0
 
 
@@ -178,6 +223,23 @@ class ToolCallDelta(NamedTuple):
     id: str | None
     name: str | None
     arguments: str
+    choice: int = 0
+    signature: str | None = None
+    """As `ToolUse.signature`; with the first fragment."""
+
+
+class TokenScore(NamedTuple):
+    """A token of the answer, its log probability, and those of the likeliest tokens in its place."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+class ScoresDelta(NamedTuple):
+    """How likely the next tokens of the answer were; no text of its own."""
+
+    scores: tuple[TokenScore, ...]
     choice: int = 0
 
 
@@ -203,9 +265,28 @@ class Finished(NamedTuple):
 
 
 Event = (
-    Started | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | OpaqueDelta | UsageReport | Finished
+    Started
+    | TextDelta
+    | ReasoningDelta
+    | ReasoningSealed
+    | RefusalDelta
+    | ImageDelta
+    | ToolCallDelta
+    | OpaqueDelta
+    | ScoresDelta
+    | UsageReport
+    | Finished
 )
-CONTENT = (TextDelta, ReasoningDelta, RefusalDelta, ToolCallDelta, OpaqueDelta, Finished)
+CONTENT = (
+    TextDelta,
+    ReasoningDelta,
+    ReasoningSealed,
+    RefusalDelta,
+    ImageDelta,
+    ToolCallDelta,
+    OpaqueDelta,
+    Finished,
+)
 """Events that show the model has answered; the first of them decides a race."""
 
 

@@ -114,6 +114,7 @@ class GatewayError(Exception):
         retry_after: whole seconds the client should wait.
         window: where the caller stands in its request limit, if it has one.
         detail: further members of the error object (`reason`, `upstream`, `required` …).
+        trouble: what the upstream did, where it is to blame.
     """
 
     def __init__(
@@ -135,6 +136,7 @@ class GatewayError(Exception):
         self.retry_after = retry_after
         self.window = window
         self.detail = dict(detail or {})
+        self.trouble: Trouble | None = None
 
     @property
     def face(self) -> Face:
@@ -159,13 +161,14 @@ Trouble = Literal[
     "gone",
     "rate_limited",
     "rejected",
+    "unsupported",
     "connect",
     "first_byte",
     "idle",
 ]
 """What went wrong with one attempt. `failed`: the upstream says so itself (5xx, an error frame).
 `gone`: it does not know the model. `rejected`: it blames the request; another provider would too.
-`connect`, `first_byte`, `idle`: it was too slow."""
+`unsupported`: its protocol cannot express the request. `connect`, `first_byte`, `idle`: it was too slow."""
 
 _TIMEOUTS: Final = frozenset({"connect", "first_byte", "idle"})
 _SENTENCES: Final[dict[Trouble, str]] = {
@@ -182,6 +185,7 @@ _SENTENCES: Final[dict[Trouble, str]] = {
     "gone": "The model provider does not offer this model.",
     "rate_limited": "The model provider is limiting requests for this model.",
     "rejected": "The model provider rejected the request.",
+    "unsupported": "No provider of this model can do what the request asks.",
     "connect": "The model provider did not accept a connection in time.",
     "first_byte": "The model provider did not begin an answer in time.",
     "idle": "The model provider stopped sending.",
@@ -194,7 +198,7 @@ class UpstreamError(Exception):
     Attributes:
         trouble: the kind of failure.
         status: the upstream's HTTP status, where it answered.
-        message: the upstream's own words, cleaned; kept for `rejected` alone.
+        message: the upstream's own words, cleaned, for `rejected`; ours for `unsupported`; else none.
         code, param: the upstream's own machine code and field, for `rejected`.
         retry_after: whole seconds the upstream asked for.
     """
@@ -229,23 +233,29 @@ class UpstreamError(Exception):
 def outward(errors: Sequence[UpstreamError]) -> GatewayError:
     """Turn the failures of all attempts into the one a client sees.
 
-    The last attempt speaks for all, but for two cases: a request that was rejected is the client's to
-    mend, and only if *every* deployment limits us is the answer 429, with the smallest wait.
+    The last attempt speaks for all, but for three cases: a request that was rejected is the client's to
+    mend, one that no deployment's protocol can express as well, and only if *every* deployment limits us is
+    the answer 429, with the smallest wait.
     """
     rejected = next((error for error in errors if error.trouble == "rejected"), None)
     if rejected is not None:
         return _rejected(rejected)
-    last = errors[-1]
+    able = [error for error in errors if error.trouble != "unsupported"]
+    if not able:
+        message = errors[0].message or _SENTENCES["unsupported"]
+        return GatewayError("unsupported_parameter", message, param=errors[0].param)
+    last = able[-1]
     sentence = _SENTENCES[last.trouble]
-    if all(error.trouble == "rate_limited" for error in errors):
-        waits = [error.retry_after for error in errors if error.retry_after is not None]
-        return GatewayError("model_rate_limited", sentence, retry_after=min(waits, default=1))
-    if last.trouble in _TIMEOUTS:
-        return GatewayError("gateway_timeout", sentence, detail={"reason": last.trouble})
-    detail = {"upstream": last.trouble}
-    if last.status is not None:
-        return GatewayError("upstream_error", sentence, detail={**detail, "upstream_status": last.status})
-    return GatewayError("upstream_error", sentence, detail=detail)
+    if all(error.trouble == "rate_limited" for error in able):
+        waits = [error.retry_after for error in able if error.retry_after is not None]
+        told = GatewayError("model_rate_limited", sentence, retry_after=min(waits, default=1))
+    elif last.trouble in _TIMEOUTS:
+        told = GatewayError("gateway_timeout", sentence, detail={"reason": last.trouble})
+    else:
+        status = {} if last.status is None else {"upstream_status": last.status}
+        told = GatewayError("upstream_error", sentence, detail={"upstream": last.trouble, **status})
+    told.trouble = last.trouble
+    return told
 
 
 def _rejected(error: UpstreamError) -> GatewayError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .ids import KeyKind
+from .wishes import Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +37,7 @@ class Principal:
     """Model ids this key may use; None is all."""
     expires_at: int | None = None
     """Unix seconds."""
+    strategy: Strategy | None = None
+    """How requests are routed that say nothing of it; None leaves it to alias and model."""
+    allow_race: bool = False
+    """Requests may ask for races themselves; what the operator configured needs no leave."""

@@ -20,7 +20,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 
 class LineTooLongError(ValueError):
-    """A line or event grew past `MAX_LINE`."""
+    """A line or event grew past the decoder's limit."""
 
 
 def frame(payload: bytes) -> bytes:
@@ -29,11 +29,12 @@ def frame(payload: bytes) -> bytes:
 
 
 class SSEDecoder:
-    """Cut a byte stream into the payloads of its events."""
+    """Cut a byte stream into the payloads of its events, of which none is larger than `max_line` bytes."""
 
-    __slots__ = ("_after_cr", "_at_start", "_data", "_data_size", "_partial")
+    __slots__ = ("_after_cr", "_at_start", "_data", "_data_size", "_max_line", "_partial")
 
-    def __init__(self) -> None:
+    def __init__(self, max_line: int = MAX_LINE) -> None:
+        self._max_line = max_line
         # Not a list of pieces: of one-byte pieces a line would take eight times its size.
         self._partial = bytearray()
         self._data: list[bytes] = []
@@ -88,8 +89,11 @@ class SSEDecoder:
         *blocks, rest = data.split(b"\n\n")
         payloads = []
         for block in blocks:
-            if block.startswith(b"data: ") and b"\n" not in block and 6 < len(block) <= MAX_LINE:
-                payloads.append(block[6:])
+            # Anthropic names each event on a line before its data.
+            line = block.partition(b"\n")[2] if block.startswith(b"event:") else block
+            fits = 6 < len(line) <= len(block) <= self._max_line
+            if fits and line.startswith(b"data: ") and b"\n" not in line:
+                payloads.append(line[6:])
             else:
                 payloads += self._feed_lines(block + b"\n\n")
         if rest:
@@ -111,8 +115,8 @@ class SSEDecoder:
         return payloads
 
     def _keep(self, piece: bytes) -> None:
-        if len(self._partial) + len(piece) > MAX_LINE:
-            raise LineTooLongError(f"a line of more than {MAX_LINE} bytes")
+        if len(self._partial) + len(piece) > self._max_line:
+            raise LineTooLongError(f"a line of more than {self._max_line} bytes")
         self._partial += piece
 
     def _take_line(self, line: bytes) -> None:
@@ -121,8 +125,8 @@ class SSEDecoder:
             value = value.removeprefix(b" ")
             self._data.append(value)
             self._data_size += len(value) + 1
-            if self._data_size > MAX_LINE:
-                raise LineTooLongError(f"an event of more than {MAX_LINE} bytes")
+            if self._data_size > self._max_line:
+                raise LineTooLongError(f"an event of more than {self._max_line} bytes")
 
     def _dispatch(self) -> list[bytes]:
         if not self._data:

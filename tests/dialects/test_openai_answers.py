@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import orjson
 import pytest
@@ -21,10 +21,16 @@ from proxy.words.chat import (
     Event,
     Finished,
     Frame,
+    ImageDelta,
     ReasoningDelta,
+    ReasoningPart,
+    ReasoningSealed,
     RefusalDelta,
+    ScoresDelta,
     Started,
     TextDelta,
+    TextPart,
+    TokenScore,
     ToolCallDelta,
     UsageReport,
 )
@@ -411,6 +417,41 @@ class TestAnotherLanguage:
         for each in chunks:
             ChatCompletionChunk.model_validate(each)
 
+    SEALED = (
+        told(ReasoningDelta("")),
+        told(ReasoningDelta("Hm")),
+        told(ReasoningSealed(ReasoningPart("Hm", "c2ln", format="anthropic-claude-v1"))),
+        told(ReasoningSealed(ReasoningPart(redacted="ZW5j", format="anthropic-claude-v1"))),
+        told(TextDelta("4"), Finished("stop")),
+    )
+    DETAILS = (
+        {"type": "reasoning.text", "text": "Hm", "signature": "c2ln", "format": "anthropic-claude-v1"},
+        {"type": "reasoning.encrypted", "data": "ZW5j", "format": "anthropic-claude-v1"},
+    )
+
+    def test_sealed_reasoning_is_shown_in_one_piece_beside_its_text(self) -> None:
+        chunks = chunks_of(streamer(OTHER).feed(self.SEALED))
+        assert [each["choices"][0]["delta"] for each in chunks] == [
+            {"role": "assistant", "reasoning_content": ""},
+            {"reasoning_content": "Hm"},
+            {"reasoning_details": [self.DETAILS[0]]},
+            {"reasoning_details": [self.DETAILS[1]]},
+            {"content": "4"},
+        ]
+
+    def test_a_client_that_sends_back_the_message_it_was_given_sends_back_the_reasoning(self) -> None:
+        encoder = whole(OTHER)
+        encoder.feed(self.SEALED)
+        message = orjson.loads(encoder.finish(BILL))["choices"][0]["message"]
+        assert message["reasoning_content"] == "Hm"
+        assert message["reasoning_details"] == list(self.DETAILS)
+        asked_again = DIALECT.parse(orjson.dumps({"messages": [message]}))
+        assert asked_again.messages[0].content == (
+            ReasoningPart("Hm", "c2ln", format="anthropic-claude-v1"),
+            ReasoningPart(redacted="ZW5j", format="anthropic-claude-v1"),
+            TextPart("4"),
+        )
+
     def test_usage_comes_last_where_it_was_asked_for(self) -> None:
         encoder = streamer(OTHER, include_usage=True)
         *before, last = chunks_of(encoder.feed(self.FRAMES) + encoder.finish(BILL))
@@ -441,6 +482,73 @@ class TestAnotherLanguage:
         assert second["message"] == {"role": "assistant", "content": "Hallo", "refusal": "No"}
         assert (completion["id"], completion["object"]) == ("chatcmpl-gen_1", "chat.completion")
         assert completion["usage"]["completion_tokens"] == 2
+
+    VENDORS = (
+        told(ToolCallDelta(0, "c0", "f", "{}", signature="U0lH"), ToolCallDelta(1, "c1", "g", "{}")),
+        told(
+            ImageDelta("data:a"), ImageDelta("data:b"), ScoresDelta((TokenScore("é", -0.5, (("e", -1.0),)),))
+        ),
+        told(ScoresDelta((TokenScore("!", 0.0),)), ImageDelta("data:c"), Finished("stop")),
+    )
+    SIGNED: ClassVar[dict[str, Any]] = {"extra_content": {"google": {"thought_signature": "U0lH"}}}
+    SCORES: ClassVar[list[dict[str, Any]]] = [
+        {
+            "token": "é",
+            "logprob": -0.5,
+            "bytes": [195, 169],
+            "top_logprobs": [{"token": "e", "logprob": -1.0, "bytes": [101]}],
+        },
+        {"token": "!", "logprob": 0.0, "bytes": [33], "top_logprobs": []},
+    ]
+
+    def images(self, *urls: str) -> list[dict[str, Any]]:
+        return [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+
+    def test_signatures_images_and_scores_make_chunks(self) -> None:
+        chunks = chunks_of(streamer(OTHER).feed(self.VENDORS))
+        first, second = self.SCORES
+        assert [each["choices"] for each in chunks] == [
+            [
+                choice(
+                    {
+                        "role": "assistant",
+                        "tool_calls": [
+                            called_as("c0", 0, "f", "{}") | self.SIGNED,
+                            called_as("c1", 1, "g", "{}"),
+                        ],
+                    }
+                )
+            ],
+            [
+                choice(
+                    {"images": self.images("data:a", "data:b")},
+                    logprobs={"content": [first], "refusal": None},
+                )
+            ],
+            [
+                choice(
+                    {"images": self.images("data:c")}, "stop", logprobs={"content": [second], "refusal": None}
+                )
+            ],
+        ]
+        for each in chunks:
+            ChatCompletionChunk.model_validate(each)
+
+    def test_signatures_images_and_scores_make_a_completion(self) -> None:
+        encoder = whole(OTHER)
+        encoder.feed(self.VENDORS)
+        completion = orjson.loads(encoder.finish(BILL))
+        ChatCompletion.model_validate(completion)
+        (got,) = completion["choices"]
+        function = {"arguments": "{}", "name": "f"}
+        assert got["message"]["tool_calls"][0] == {
+            "id": "c0",
+            "type": "function",
+            "function": function,
+            **self.SIGNED,
+        }
+        assert got["message"]["images"] == self.images("data:a", "data:b", "data:c")
+        assert got["logprobs"] == {"content": self.SCORES}
 
 
 def called_as(id_: str, position: int, name: str, arguments: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from proxy.words.chat import (
     ImagePart,
     Message,
     OpaquePart,
+    ReasoningPart,
     Sampling,
     TextPart,
     Tool,
@@ -134,6 +135,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (use(id="c", function={"name": 7}), "messages[1].tool_calls[0].function"),
     (use(id="c", function={"name": "f", "arguments": {}}), "messages[1].tool_calls[0].function"),
     (use(id="c", function={"name": "f", "arguments": None}), "messages[1].tool_calls[0].function"),
+    (
+        use(id="c", function={"name": "f"}, extra_content={"google": {"thought_signature": 7}}),
+        "messages[1].tool_calls[0].extra_content.google.thought_signature",
+    ),
     # How much (F27, F28).
     *each("max_tokens", *LIMITS),
     *each("max_completion_tokens", *LIMITS),
@@ -200,9 +205,9 @@ def test_a_wrong_field_is_named(wrong: dict[str, Any], param: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "param"),
     [
-        *((name, ["x"], name) for name in ("models", "plugins", "transforms")),
-        *((name, {"order": []}, name) for name in ("provider", "web_search_options")),
-        *((name, "x", name) for name in ("route", "preset")),
+        *((name, ["x"], name) for name in ("plugins", "transforms")),
+        ("web_search_options", {"order": []}, "web_search_options"),
+        ("preset", "x", "preset"),
         ("best_of", 4, "best_of"),
         ("tools", [{"type": "web_search"}], "tools[0].type"),
         ("tools", [{"type": "custom", "custom": {"name": "f"}}, {"type": "mcp"}], "tools[1].type"),
@@ -380,6 +385,49 @@ class TestGoodShapes:
         beside = orjson.dumps([called]) + orjson.dumps("c1")
         assert request.prompt_bytes == len("Hi" + "4") + len(beside)
 
+    @pytest.mark.parametrize(
+        ("extra", "signature"),
+        [
+            ({"google": {"thought_signature": "U0lH"}}, "U0lH"),
+            ({"google": {"thought_signature": None}}, None),
+            ({"google": {}}, None),
+            ({"google": 7}, None),
+            ({"other": {"thought_signature": 7}}, None),
+            ("text", None),
+            (None, None),
+        ],
+    )
+    def test_a_calls_signature_is_read_where_google_puts_it(self, extra: Any, signature: str | None) -> None:
+        request = parse(use(id="c1", function={"name": "f"}, extra_content=extra))
+        assert request.messages[1].tool_calls == (ToolUse("c1", "f", "", signature),)
+
+    @pytest.mark.parametrize(
+        ("details", "read"),
+        [
+            (
+                [{"type": "reasoning.text", "text": "Hm", "signature": "s", "format": "f", "index": 0}],
+                (ReasoningPart("Hm", "s", format="f"),),
+            ),
+            ([{"type": "reasoning.text", "text": "Hm", "signature": None}], (ReasoningPart("Hm"),)),
+            ([{"type": "reasoning.encrypted", "data": "x"}], (ReasoningPart(redacted="x"),)),
+            ([{"type": "reasoning.summary", "summary": "Hm"}, 7, {}, {"type": "reasoning.text"}], ()),
+            ("Hm", ()),
+            (None, ()),
+        ],
+    )
+    def test_reasoning_that_comes_back_is_read_before_what_was_said(
+        self, details: Any, read: tuple[ReasoningPart, ...]
+    ) -> None:
+        spoken = {"role": "assistant", "content": "4", "reasoning_details": details}
+        request = parse({"messages": [HI, spoken]})
+        assert request.messages[1].content == (*read, TextPart("4"))
+        assert request.origin.body["messages"][1] == spoken
+
+    def test_nobody_else_reasons(self) -> None:
+        details = [{"type": "reasoning.text", "text": "Hm", "signature": "s"}]
+        request = parse({"messages": [{**HI, "reasoning_details": details}]})
+        assert request.messages[0].content == (TextPart("Hi"),)
+
     def test_a_vendors_kind_of_tool_call_travels_whole(self) -> None:
         custom = {"id": "c1", "type": "custom", "custom": {"name": "f", "input": "x"}}
         request = parse({"messages": [HI, {"role": "assistant", "tool_calls": [custom]}]})
@@ -394,7 +442,19 @@ class TestGoodShapes:
         choice = {"type": "function", "function": {"name": "f"}}
         request = asked(tools=tools, tool_choice=choice, parallel_tool_calls=False)
         assert request.tools == (Tool("f", "F.", schema, strict=True),)
+        assert request.other_tools == (custom,)
         assert (request.tool_choice, request.parallel_tool_calls) == (choice, False)
+
+    def test_marks_for_a_providers_cache(self) -> None:
+        mark = {"type": "ephemeral", "ttl": "1h"}
+        parts = [
+            {"type": "text", "text": "a", "cache_control": mark},
+            {"type": "text", "text": "b", "cache_control": "always"},
+        ]
+        tool = {"type": "function", "function": {"name": "f"}, "cache_control": mark}
+        request = parse({"messages": [{"role": "user", "content": parts}], "tools": [tool]})
+        assert request.messages[0].content == (TextPart("a", mark), TextPart("b"))
+        assert request.tools == (Tool("f", cache_control=mark),)
 
     def test_sampling(self) -> None:
         request = asked(
@@ -406,9 +466,10 @@ class TestGoodShapes:
             stop=["a", "b"],
             logprobs=True,
             top_logprobs=20,
+            logit_bias={"1": -100, "2": 0.5},
         )
         assert request.sampling == Sampling(
-            2, 0.5, -2, 2.0, -(2**63), ("a", "b"), logprobs=True, top_logprobs=20
+            2, 0.5, -2, 2.0, -(2**63), ("a", "b"), True, 20, {"1": -100, "2": 0.5}
         )
 
     @pytest.mark.parametrize(
@@ -462,10 +523,9 @@ class TestGoodShapes:
 
     def test_extra_holds_what_has_no_word_here(self) -> None:
         unknown = {"metadata": {"a": "b"}, "top_k": 5, "service_tier": None}
-        request = asked(**unknown, user="u", reasoning_effort="high", logit_bias={"1": -100, "2": 0.5})
+        request = asked(**unknown, user="u", reasoning_effort="high")
         assert request.extra == unknown
         assert (request.user, request.reasoning_effort) == ("u", "high")
-        assert request.origin.body["logit_bias"] == {"1": -100, "2": 0.5}
 
 
 class TestWeight:

@@ -112,16 +112,19 @@ async def running(settings: Settings, *, door: Door = "http1") -> AsyncIterator[
         async with (
             open_bank(settings) as bank,
             UpstreamTransport() as transport,
-            trio.open_nursery() as nursery,
+            trio.open_nursery() as background,
         ):
             receipts = Receipts()
             gateway = Gateway(settings, bank, transport, observers=[receipts.observe])
             under_test = Running(f"http://{host}:{port}/v1", bank, gateway, transport, receipts)
-            stop = trio.Event()
-            if door == "http1":
-                start = partial(serve_http1, listening, gateway.routes, gateway.cold)
-            else:
-                start = partial(serve_asgi, ASGIDoor(gateway.routes, gateway.cold), listening)
-            await nursery.start(partial(start, settings.server, until=stop.wait))
-            yield under_test
-            stop.set()
+            await background.start(gateway.drain.run)
+            async with trio.open_nursery() as nursery:
+                stop = trio.Event()
+                if door == "http1":
+                    start = partial(serve_http1, listening, gateway.routes, gateway.cold)
+                else:
+                    start = partial(serve_asgi, ASGIDoor(gateway.routes, gateway.cold), listening)
+                await nursery.start(partial(start, settings.server, until=stop.wait))
+                yield under_test
+                stop.set()
+            background.cancel_scope.cancel()

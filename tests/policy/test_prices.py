@@ -20,7 +20,10 @@ from proxy.settings import Provider
 from proxy.words.money import cost
 from proxy.words.usage import Usage
 
-SOURCES = ["openai", "openrouter", "groq", "mistral", "deepseek", "together", "fireworks", "x-ai", "azure"]
+SOURCES = [
+    *("openai", "anthropic", "openrouter", "groq", "mistral", "deepseek", "together", "fireworks", "x-ai"),
+    "azure",
+]
 BOOK = PriceBook.load([Provider(name, "openai") for name in SOURCES])
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 TIERS = [None, None, "priority", "flex", "default", "unheard-of"]

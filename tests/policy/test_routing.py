@@ -11,17 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.policy.estimate import estimate, hold, weigh
-from proxy.policy.plan import Plan
+from proxy.policy.estimate import weigh
+from proxy.policy.plan import Plan, Terms
 from proxy.policy.prices import PriceBook
-from proxy.policy.routes import ALIASES, FREE, SIM_PRICE
+from proxy.policy.routes import ALIASES, FREE, SIM_PRICE, Routes
 from proxy.policy.routing import Router
-from proxy.settings import Deployment, Model, Money, Provider, Settings, load
+from proxy.settings import Alias, Deployment, Model, Money, Provider, Settings, load
 from proxy.words.chat import ChatRequest, Message, Origin, TextPart
 from proxy.words.errors import GatewayError
 from proxy.words.money import Price, Rates, cost, hold_for
 from proxy.words.principal import Limits, Principal
 from proxy.words.usage import DEFAULT_RATIO, Usage
+from proxy.words.wishes import Strategy, Wishes
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ANYONE = Principal(1, 1, "account")
@@ -63,6 +64,10 @@ def plan(model: str, given_settings: Settings | None = None) -> Plan:
     return router(given_settings).plan(chat(model), ANYONE, NOW)
 
 
+def terms(model: str, given_settings: Settings | None = None) -> Terms:
+    return plan(model, given_settings).first
+
+
 def refusal(model: str, given_settings: Settings | None = None) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
         plan(model, given_settings)
@@ -95,23 +100,31 @@ def refusal(model: str, given_settings: Settings | None = None) -> GatewayError:
 )
 def test_an_id_goes_where_the_contract_says(asked: str, model: str, candidates: list[str]) -> None:
     found = plan(asked)
-    assert found.model == model
-    assert [deployment.id for deployment in found.candidates] == candidates
+    assert found.first.model == model
+    assert [candidate.id for candidate in found.candidates] == candidates
 
 
 def test_aliases_are_the_operators_first_then_auto() -> None:
-    aliases = {"auto": ("plain",), "fast": ("openai/whisper-1", "sim/echo"), "house": ("mini",)}
+    aliases = {
+        "auto": Alias(("plain",)),
+        "fast": Alias(("openai/whisper-1", "sim/echo")),
+        "house": Alias(("mini",)),
+    }
     known = settings(aliases=aliases)
-    assert plan("auto", known).model == plan("", known).model == plan("smart", known).model == "plain"
-    assert plan("fast", known).model == "sim/echo", "the first has no price"
-    assert plan("house", known).model == "mini"
-    assert plan("auto", Settings(providers=(SIM,))).model == "sim/echo"
-    assert refusal("dead", settings(aliases={"dead": ("openai/whisper-1",)})).detail == {"reason": "unpriced"}
+    assert terms("auto", known).model == terms("", known).model == terms("smart", known).model == "plain"
+    assert terms("fast", known).model == "sim/echo", "the first has no price"
+    assert terms("house", known).model == "mini"
+    assert terms("auto", Settings(providers=(SIM,))).model == "sim/echo"
+    assert refusal("dead", settings(aliases={"dead": Alias(("openai/whisper-1",))})).detail == {
+        "reason": "unpriced"
+    }
 
 
 def test_the_price_is_the_operators_or_the_librarys_marked_up() -> None:
     known = settings(money=Money(markup=Fraction(3, 2)))
-    own, listed, nested, sim = (plan(name, known) for name in ("mini", "plain", "openai/gpt-4.1", "sim/echo"))
+    own, listed, nested, sim = (
+        terms(name, known) for name in ("mini", "plain", "openai/gpt-4.1", "sim/echo")
+    )
     assert (own.price, own.markup, own.price_version) == (OWN_PRICE, Fraction(1), "settings")
     assert (listed.price, listed.markup) == (nested.price, nested.markup)
     assert listed.price.rates.input == 2_000_000_000
@@ -123,14 +136,16 @@ def test_the_price_is_the_operators_or_the_librarys_marked_up() -> None:
 
 def test_a_configured_price_for_sim_wins() -> None:
     echo = Model("sim/echo", (Deployment(SIM, "echo"),), price=OWN_PRICE)
-    assert plan("sim/echo", settings(models=(echo,))).price == OWN_PRICE
+    assert terms("sim/echo", settings(models=(echo,))).price == OWN_PRICE
 
 
 def test_a_price_follows_the_hour() -> None:
     deepseek = Provider("deepseek", "openai", "https://d", api_key="k")
     known = router(Settings(providers=(deepseek,)))
     prices = {
-        hour: known.plan(chat("deepseek/deepseek-chat"), ANYONE, NOW.replace(hour=hour)).price.rates.input
+        hour: known.plan(
+            chat("deepseek/deepseek-chat"), ANYONE, NOW.replace(hour=hour)
+        ).first.price.rates.input
         for hour in (12, 20)
     }
     assert prices == {12: 270_000_000, 20: 135_000_000}
@@ -140,7 +155,7 @@ def test_a_service_tier_has_its_price() -> None:
     known = router()
 
     def rate(tier: object, model: str = "openai/gpt-5") -> int:
-        return known.plan(chat(model, tier=tier), ANYONE, NOW).price.rates.input
+        return known.plan(chat(model, tier=tier), ANYONE, NOW).first.price.rates.input
 
     assert rate("priority") == 2 * rate(None)
     assert rate("flex") * 2 == rate(None)
@@ -152,7 +167,7 @@ def test_what_has_no_price_is_refused_unless_the_operator_allows_it() -> None:
     for name in ("local/llama", "openai/whisper-1", "openai/no-such-model"):
         error = refusal(name)
         assert (error.name, error.detail) == ("model_not_found", {"reason": "unpriced"})
-        found = plan(name, settings(money=Money(allow_unpriced=True)))
+        found = terms(name, settings(money=Money(allow_unpriced=True)))
         assert (found.price, found.price_version) == (FREE, "unpriced")
 
 
@@ -181,8 +196,8 @@ def test_an_ambiguous_bare_id_names_the_choices() -> None:
 
 def test_a_provider_with_a_key_is_meant_before_one_without() -> None:
     keyless = Provider("second", "openai", "https://x", price_source="openai")
-    assert plan("gpt-4o", settings(providers=(keyless, OPENAI), models=())).model == "openai/gpt-4o"
-    assert plan("gpt-4o", settings(providers=(keyless, SIM), models=())).model == "second/gpt-4o"
+    assert terms("gpt-4o", settings(providers=(keyless, OPENAI), models=())).model == "openai/gpt-4o"
+    assert terms("gpt-4o", settings(providers=(keyless, SIM), models=())).model == "second/gpt-4o"
 
 
 def test_a_key_uses_only_the_models_it_may() -> None:
@@ -211,17 +226,27 @@ def test_the_output_of_a_hold_is_within_every_limit(
     asked: int | None, key: int | None, expected: int
 ) -> None:
     principal = replace(ANYONE, limits=Limits(max_output=key))
-    found = router().plan(chat("mini", max_tokens=asked), principal, NOW)
+    found = router().plan(chat("mini", max_tokens=asked), principal, NOW).first
     assert found.output_cap == expected
     assert chat("mini", max_tokens=asked).forecast(found.ratio, found.output_cap).output == expected
 
 
 def test_without_a_limit_of_the_model_a_wish_stands_and_the_default_is_assumed() -> None:
     known = router(settings(money=Money(default_output_cap=77)))
-    assert known.plan(chat("sim/echo"), ANYONE, NOW).output_cap == 77
-    assert known.plan(chat("sim/echo", max_tokens=10**6), ANYONE, NOW).output_cap == 10**6
+    assert known.plan(chat("sim/echo"), ANYONE, NOW).first.output_cap == 77
+    assert known.plan(chat("sim/echo", max_tokens=10**6), ANYONE, NOW).first.output_cap == 10**6
     context = known.find("openai/gpt-4.1", NOW).context_length
-    assert known.plan(chat("openai/gpt-4.1", max_tokens=10**8), ANYONE, NOW).output_cap == context
+    assert known.plan(chat("openai/gpt-4.1", max_tokens=10**8), ANYONE, NOW).first.output_cap == context
+
+
+def test_what_a_hold_assumes_is_no_limit_for_the_upstream() -> None:
+    known = router(settings(money=Money(default_output_cap=77)))
+    assert known.plan(chat("sim/echo"), ANYONE, NOW).first.max_output is None
+    assert known.plan(chat("mini"), ANYONE, NOW).first.max_output == 1000
+    for most, expected in ((300, 300), (3000, 1000)):
+        keyed = replace(ANYONE, limits=Limits(max_output=most))
+        assert known.plan(chat("mini"), keyed, NOW).first.max_output == expected
+        assert known.plan(chat("sim/echo"), keyed, NOW).first.max_output == most
 
 
 @pytest.mark.parametrize(
@@ -235,7 +260,7 @@ def test_without_a_limit_of_the_model_a_wish_stands_and_the_default_is_assumed()
 def test_models_that_reason_are_known_by_name(model: str, reasoning: bool) -> None:
     known = settings(money=Money(allow_unpriced=True))
     for name in (f"openai/{model}", f"openrouter/openai/{model}"):
-        found = plan(name, known)
+        found = terms(name, known)
         assert found.reasoning is reasoning
         assert found.first_byte == (120.0 if reasoning else 30.0)
 
@@ -243,7 +268,7 @@ def test_models_that_reason_are_known_by_name(model: str, reasoning: bool) -> No
 def test_the_operator_says_whether_a_model_reasons() -> None:
     for says in (True, False):
         deployments = (Deployment(OPENAI, "gpt-4o" if says else "o3"),)
-        assert plan("m", settings(models=(Model("m", deployments, reasoning=says),))).reasoning is says
+        assert terms("m", settings(models=(Model("m", deployments, reasoning=says),))).reasoning is says
 
 
 def test_the_catalogue_lists_what_can_be_asked_for() -> None:
@@ -257,7 +282,7 @@ def test_the_catalogue_lists_what_can_be_asked_for() -> None:
     assert entries["mini"].name == "gpt 4o mini"
     for name, entry in entries.items():
         assert known.find(name, NOW) == entry
-        assert known.plan(chat(name), ANYONE, NOW).model == name
+        assert known.plan(chat(name), ANYONE, NOW).first.model == name
 
 
 def test_a_catalogue_price_has_the_markup_in_it() -> None:
@@ -279,7 +304,9 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(3000):
         known.plan(chat(f"sim/echo:tokens={number}"), ANYONE, NOW)
     assert len(known._known) == 2048
-    assert known.plan(chat("sim/echo:tokens=0"), ANYONE, NOW).candidates[0].model == "echo:tokens=0"
+    assert (
+        known.plan(chat("sim/echo:tokens=0"), ANYONE, NOW).candidates[0].deployment.model == "echo:tokens=0"
+    )
 
 
 @given(st.text(max_size=80) | st.text("abcdef0123456789/:-._o", max_size=80))
@@ -299,26 +326,164 @@ SHARED = router()
 
 
 def test_a_plan_is_weighed_once() -> None:
-    found = replace(router().plan(chat("mini"), ANYONE, NOW), markup=Fraction(3, 2), price=SIM_PRICE)
+    planned = router().plan(chat("mini"), ANYONE, NOW)
+    found = replace(planned.first, markup=Fraction(3, 2), price=SIM_PRICE)
+    one = replace(planned, candidates=(replace(planned.candidates[0], terms=found),))
     request = chat("mini", max_tokens=50, n=2)
     # 100 tokens of text and 4 of framing at a dollar a million, 100 tokens out at two, half as much again.
     expected = (104 * 1000 + 100 * 2000) * 3 // 2
     assert found.ratio == DEFAULT_RATIO
-    assert estimate(request, found) == expected
-    assert hold(request, found) == hold_for(expected) == expected * 12 // 10
-    assert weigh(request, found) == (expected, hold_for(expected), 204)
+    assert weigh(request, one) == (expected, hold_for(expected), 204)
+    assert hold_for(expected) == expected * 12 // 10
+
+
+def test_a_hold_pays_for_whichever_model_answers() -> None:
+    aliases = {"two": Alias(("plain", "mini")), "owt": Alias(("mini", "plain"))}
+    request = chat("two", max_tokens=50)
+    known = router(settings(aliases=aliases))
+    one, other, both, reverse = (
+        weigh(request, known.plan(chat(name, max_tokens=50), ANYONE, NOW))
+        for name in ("plain", "mini", "two", "owt")
+    )
+    assert one.hold > other.hold
+    assert both == reverse == one
 
 
 @given(st.integers(0, 10**7), st.none() | st.integers(1, 10**6), st.integers(1, 8))
 def test_a_hold_covers_any_answer_within_the_limits(prompt: int, asked: int | None, n: int) -> None:
     request = replace(chat("openai/gpt-4.1", max_tokens=asked, n=n), prompt_bytes=prompt)
-    found = SHARED.plan(request, ANYONE, NOW)
+    planned = SHARED.plan(request, ANYONE, NOW)
+    found = planned.first
     answer = Usage(input=request.prompt_tokens(found.ratio), output=found.output_cap * n)
-    assert hold(request, found) >= cost(answer, found.price, found.markup)
+    assert weigh(request, planned).hold >= cost(answer, found.price, found.markup)
 
 
 def test_the_defaults_serve_sim_with_money_that_moves() -> None:
     known = router(load(None, {}, here=Path()))
-    assert hold(chat(""), known.plan(chat(""), ANYONE, NOW)) > 0
+    assert weigh(chat(""), known.plan(chat(""), ANYONE, NOW)).hold > 0
     assert [entry.id for entry in known.catalogue(NOW)] == ["sim/echo", "sim/lorem"]
     assert repr(known) == "<Router 0 models, 1 providers>"
+
+
+def wishing(model: str = "mini", **wishes: object) -> ChatRequest:
+    return replace(chat(model), wishes=Wishes(**wishes))  # type: ignore[arg-type]
+
+
+def routed(found: Plan) -> list[tuple[str, str]]:
+    return [(candidate.terms.model, candidate.id) for candidate in found.candidates]
+
+
+def test_further_models_are_fallen_back_to_at_their_own_price() -> None:
+    found = router().plan(wishing("plain", models=("sim/echo", "plain", "mini")), ANYONE, NOW)
+    assert routed(found) == [
+        ("plain", "openai/gpt-4.1"),
+        ("sim/echo", "sim/echo"),
+        ("mini", "openai/gpt-4o-mini"),
+        ("mini", "openrouter/openai/gpt-4o-mini"),
+    ]
+    assert [each.terms.price for each in found.candidates[1:3]] == [SIM_PRICE, OWN_PRICE]
+    with pytest.raises(GatewayError) as caught:
+        router().plan(wishing(models=("no-such-model",)), ANYONE, NOW)
+    assert caught.value.name == "model_not_found"
+
+
+def test_a_key_falls_back_only_to_models_it_may_use() -> None:
+    some = replace(ANYONE, models=frozenset({"mini"}))
+    found = router().plan(wishing(models=("plain", "sim/echo")), some, NOW)
+    assert {model for model, _ in routed(found)} == {"mini"}
+
+
+def test_an_alias_fails_over_across_its_models() -> None:
+    known = settings(aliases={"house": Alias(("sim/echo", "mini"))})
+    found = router(known).plan(chat("house"), ANYONE, NOW)
+    assert [model for model, _ in routed(found)] == ["sim/echo", "mini", "mini"]
+
+
+def test_what_the_provider_charges_is_known_apart_from_the_price() -> None:
+    ours, routers = router().plan(chat("mini"), ANYONE, NOW).candidates
+    assert ours.cost is not None
+    assert ours.cost.rates.input == 150_000_000
+    assert routers.cost is not None
+    assert ours.terms.price == OWN_PRICE
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "asked", "mode", "exempt"),
+    [
+        ("failover", None, None, "failover", False),
+        ("hedge", None, None, "hedge", False),
+        ("race", None, None, "race", True),
+        ("hedge", "race", None, "race", True),
+        ("race", "failover", None, "failover", False),
+        ("race", None, "hedge", "hedge", False),
+        ("failover", None, "race", "race", False),
+        ("race", None, "race", "race", False),
+        ("race", "hedge", "cheapest", "failover", False),
+    ],
+)
+def test_a_request_is_heard_before_its_key_and_that_before_its_model(
+    model: Strategy, key: Strategy | None, asked: Strategy | None, mode: str, exempt: bool
+) -> None:
+    known = router(settings(models=(replace(MINI, strategy=model),)))
+    principal = replace(ANYONE, strategy=key, allow_race=True)
+    found = known.plan(wishing(strategy=asked), principal, NOW)
+    assert (found.mode, found.exempt) == (mode, exempt)
+
+
+@pytest.mark.parametrize("strategy", ["race", "hedge"])
+def test_a_race_may_be_asked_for_where_the_plan_says_so(strategy: Strategy) -> None:
+    with pytest.raises(GatewayError) as caught:
+        router().plan(wishing(strategy=strategy), ANYONE, NOW)
+    assert (caught.value.name, caught.value.face.status) == ("permission_denied", 403)
+
+
+def test_wishes_that_leave_nobody_are_told_so() -> None:
+    with pytest.raises(GatewayError) as caught:
+        router().plan(wishing(only=("nobody",)), ANYONE, NOW)
+    error = caught.value
+    assert (error.name, error.param, error.detail) == (
+        "model_not_found",
+        "provider",
+        {"reason": "no_candidate"},
+    )
+
+
+TIERED = {"simple": Alias(("sim/echo",)), "complex": Alias(("plain",))}
+
+
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        ("hi", "sim/echo"),
+        (
+            """Prove rigorously, step by step, that every bounded monotone sequence of reals converges, then
+            design and implement a lock-free skip list in C++ and analyse its linearizability and cost.""",
+            "plain",
+        ),
+    ],
+)
+def test_auto_asks_how_hard_a_request_is(text: str, model: str) -> None:
+    request = replace(chat("auto"), messages=(Message("user", (TextPart(text),)),), prompt_bytes=len(text))
+    found = router(settings(aliases=TIERED)).plan(request, ANYONE, NOW)
+    assert found.first.model == model
+    assert found.reason
+    assert router().plan(request, ANYONE, NOW).reason == "", "there are no tiers to choose from"
+    fixed = settings(aliases={**TIERED, "auto": Alias(("mini",))})
+    assert router(fixed).plan(request, ANYONE, NOW).first.model == "mini", "the operator said what auto is"
+
+
+@pytest.mark.parametrize(
+    ("tiers", "wanted", "found"),
+    [
+        (("simple", "capable", "complex"), "capable", "capable"),
+        (("simple", "complex"), "capable", "complex"),
+        (("simple", "capable"), "complex", "capable"),
+        (("complex",), "simple", "complex"),
+        ((), "simple", None),
+    ],
+)
+def test_a_tier_that_is_missing_is_made_up_for(
+    tiers: tuple[str, ...], wanted: str, found: str | None
+) -> None:
+    aliases = {tier: Alias(("mini",)) for tier in tiers}
+    assert Routes(settings(aliases=aliases), PriceBook.load(())).tier(wanted) == found

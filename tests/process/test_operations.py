@@ -19,7 +19,7 @@ STRANGE = (
     "CANARY-fünf",
     "CANARY" + "x" * 5000,
 )
-LABELS = {"outcome", "error", "provider", "trouble", "class", "version", "le", "model"}
+LABELS = {"outcome", "error", "provider", "trouble", "class", "version", "le", "model", "kind", "budget"}
 
 
 async def test_every_answer_is_labelled_and_a_route_that_is_none_says_so_in_json(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import openai
 import pytest
 
-from proxy.settings import Deployment
+from proxy.settings import Allowance, Deployment
 from proxy.words.principal import Limits
 from tests.e2e.harness import provider
 from tests.fakes.script import (
@@ -195,7 +195,7 @@ async def test_too_few_credits(tmp_path: Path, upstream: FaultyUpstream, base: s
 
 @both_bases
 async def test_our_rate_limit(tmp_path: Path, upstream: FaultyUpstream, base: str) -> None:
-    settings = settings_at(tmp_path, upstream.base_url, plans={"default": Limits(rpm=2)})
+    settings = settings_at(tmp_path, upstream.base_url, plans={"default": Allowance(Limits(rpm=2))})
     async with place_for(settings, upstream) as place:
         first = await place.use(
             lambda client: client.chat.completions.with_raw_response.create(model="m", messages=HI), base

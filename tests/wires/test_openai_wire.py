@@ -17,6 +17,7 @@ from proxy.wires.openai import OpenAIWire
 from proxy.words.chat import ChatRequest, Origin
 from proxy.words.errors import GatewayError, Trouble
 from proxy.words.usage import Usage
+from proxy.words.wishes import NO_WISHES
 
 WIRE = OpenAIWire()
 TARGET = Target("upstream-model")
@@ -151,6 +152,7 @@ TOOLS = st.fixed_dictionaries(
         ),
     }
 )
+SEARCH = [{"type": "custom", "custom": {"name": "g"}}]
 REQUESTS = st.fixed_dictionaries(
     {"model": st.just("upstream-model"), "messages": st.lists(MESSAGES, min_size=1, max_size=3)},
     optional={
@@ -164,7 +166,8 @@ REQUESTS = st.fixed_dictionaries(
         "stop": TEXT | st.lists(TEXT, max_size=3),
         "logprobs": st.booleans(),
         "top_logprobs": st.integers(0, 20),
-        "tools": st.lists(TOOLS, max_size=2),
+        "logit_bias": st.dictionaries(st.sampled_from(["1", "2"]), st.integers(-100, 100)),
+        "tools": st.lists(TOOLS, max_size=2).map(lambda tools: [*tools, *SEARCH[: len(tools)]]),
         "tool_choice": st.sampled_from(["auto", {"type": "function", "function": {"name": "f"}}]),
         "parallel_tool_calls": st.booleans(),
         "response_format": st.just({"type": "json_object"}),
@@ -185,6 +188,17 @@ class TestAnotherLanguage:
     def test_nothing_of_its_own_json_is_sent(self) -> None:
         assert without_stream(sent(ASKED, language="other")) == {**ASKED, "model": "upstream-model"}
 
+    def test_another_providers_reasoning_stays_behind(self) -> None:
+        details = [{"type": "reasoning.text", "text": "Hm", "signature": "s", "format": "f"}]
+        calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+        silent = {"role": "assistant", "tool_calls": calls, "reasoning_details": details}
+        spoken = {"role": "assistant", "content": "4", "reasoning_details": details}
+        body = sent({"model": "m", "messages": [silent, spoken]}, language="other")
+        assert body["messages"] == [
+            {"role": "assistant", "content": None, "tool_calls": calls},
+            {"role": "assistant", "content": "4"},
+        ]
+
     def test_usage_is_asked_for_unless_the_upstream_cannot(self) -> None:
         assert sent(ASKED, language="other")["stream_options"] == {"include_usage": True}
         plain = sent(ASKED, replace(TARGET, stream_options=False), language="other")
@@ -198,6 +212,7 @@ class Speech:
     stream = False
     max_tokens = None
     choices = 1
+    wishes = NO_WISHES
 
     def prompt_tokens(self, ratio: int) -> int:
         return 1

@@ -151,7 +151,9 @@ def test_slowness_is_504_with_its_reason(trouble: Trouble) -> None:
 
 
 @pytest.mark.fault("F49", "F50", "F53", "F64", "F68", "F70", "F71", "F72")
-@pytest.mark.parametrize("trouble", sorted(set(TROUBLES) - _TIMEOUTS - {"rejected", "rate_limited"}))
+@pytest.mark.parametrize(
+    "trouble", sorted(set(TROUBLES) - _TIMEOUTS - {"rejected", "rate_limited", "unsupported"})
+)
 def test_all_else_is_502_with_its_kind(trouble: Trouble) -> None:
     told = outward([UpstreamError(trouble)])
     assert (told.face.status, told.name) == (502, "upstream_error")
@@ -161,8 +163,18 @@ def test_all_else_is_502_with_its_kind(trouble: Trouble) -> None:
     assert known.detail == {"upstream": trouble, "upstream_status": 503}
 
 
+def test_what_no_protocol_can_express_is_the_clients_to_mend() -> None:
+    unable = UpstreamError("unsupported", message="'n' cannot be had.", param="n")
+    told = outward([unable, unable])
+    assert (told.face.status, told.name, told.param) == (400, "unsupported_parameter", "n")
+    assert told.message == "'n' cannot be had."
+    assert outward([UpstreamError("unsupported")]).message == _SENTENCES["unsupported"]
+    assert outward([UpstreamError("failed"), unable]).name == "upstream_error"
+    assert outward([unable, UpstreamError("rate_limited", retry_after=3)]).name == "model_rate_limited"
+
+
 def test_only_a_rejection_repeats_the_upstream() -> None:
-    for trouble in set(TROUBLES) - {"rejected"}:
+    for trouble in set(TROUBLES) - {"rejected", "unsupported"}:
         told = outward([UpstreamError(trouble, message="canary", code="canary", param="canary")])
         assert "canary" not in (told.message, told.code, told.param, *told.detail.values())
 

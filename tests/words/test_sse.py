@@ -246,6 +246,18 @@ def test_a_line_of_just_the_limit_passes(cuts: int) -> None:
 
 
 @pytest.mark.fault("F73")
+@pytest.mark.parametrize("limit", [20, 2 * MAX_LINE])
+def test_the_limit_can_be_another(limit: int) -> None:
+    line = b"data: " + b"x" * (limit - 6)
+    for pieces in ([line + b"\n\n"], [line, b"\n\n"]):
+        assert payloads_from(SSEDecoder(limit), pieces) == [line[6:]]
+        with pytest.raises(LineTooLongError):
+            payloads_from(SSEDecoder(limit), [b"data: x", *pieces])
+    with pytest.raises(LineTooLongError):
+        payloads_from(SSEDecoder(limit), repeat(b"data: abc\n"))
+
+
+@pytest.mark.fault("F73")
 def test_an_event_of_endless_lines_is_refused() -> None:
     for line in (b"data: " + b"x" * 1000 + b"\n", b"data:\n" * 1000):
         with pytest.raises(LineTooLongError):

@@ -1,0 +1,79 @@
+"""How the deployments are doing, and what that allows: pulse, breaker and budgets as one.
+
+Every attempt is told of once, when it has its first content event, failed or was given up, and once more
+when its stream ends or breaks. Pure: times are passed in, as seconds of one clock.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from proxy.words.errors import Trouble
+
+from .breaker import Breaker, Fuse
+from .budgets import Budgets, Shares
+from .ordering import Outlook
+from .plan import Candidate
+from .pulse import Pulse, Tempo
+
+_UNSTABLE: Final = 0.1
+"""The share of failures beyond which a deployment is a last resort for strategies that balance."""
+_JUDGED: Final[frozenset[Trouble]] = frozenset({"rejected", "unsupported"})
+"""Troubles of the request, which say nothing bad of whoever found them."""
+
+
+class Health:
+    """What is known of all deployments. Its parts are there for metrics."""
+
+    def __init__(self, tempo: Tempo = Tempo(), fuse: Fuse = Fuse(), shares: Shares = Shares()) -> None:
+        self.pulse = Pulse(tempo)
+        self.breaker = Breaker(fuse)
+        self.budgets = Budgets(shares)
+
+    def outlook(self, now: float) -> Outlook:
+        """Return what orders go by."""
+        pulse, breaker = self.pulse, self.breaker
+
+        def expected(deployment: str, tokens: int) -> float:
+            return pulse.expected(deployment, tokens, now)
+
+        def stable(deployment: str) -> bool:
+            failing = pulse.error_rate(deployment, now) or 0.0
+            return failing <= _UNSTABLE and not breaker.until((deployment, None), now)
+
+        return Outlook(expected, stable)
+
+    def wait(self, candidate: Candidate, now: float) -> float:
+        """Return the seconds until a candidate may be tried, 0.0 where it may now."""
+        return self.breaker.until((candidate.id, None), now)
+
+    def allows(self, candidate: Candidate, now: float) -> bool:
+        """Tell whether an attempt may begin; to be asked only where it then does."""
+        return self.breaker.allows((candidate.id, None), now)
+
+    def opened(self, candidate: Candidate, started: float, now: float) -> None:
+        """Take note of an attempt's first content event."""
+        self.pulse.opened(candidate.id, now - started, now)
+        self.breaker.succeeded((candidate.id, None), now, started=started)
+        self.budgets.succeeded(candidate.terms.model)
+
+    def failed(
+        self,
+        candidate: Candidate,
+        trouble: Trouble,
+        started: float,
+        now: float,
+        *,
+        retry_after: float | None = None,
+        opened: bool = False,
+    ) -> None:
+        """Take note of an attempt that failed; `opened` where its answer had begun."""
+        self.pulse.failed(candidate.id, trouble, now, opened=opened)
+        self.breaker.failed((candidate.id, None), trouble, now, started=started, retry_after=retry_after)
+        if trouble not in _JUDGED:
+            self.budgets.failed(candidate.terms.model)
+
+    def cancelled(self, candidate: Candidate, started: float, now: float) -> None:
+        """Take note of an attempt given up before its first content event."""
+        self.pulse.cancelled(candidate.id, now - started, now)
+        self.breaker.cancelled((candidate.id, None), now, started=started)

@@ -1,0 +1,45 @@
+"""The Gemini wire: `streamGenerateContent` of Google's Gemini API, always streamed.
+
+Source: ai.google.dev/api/generate-content ("Method: models.streamGenerateContent") and /api ("The key is
+sent in the x-goog-api-key header"): never in the URL, where it would be logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from proxy.words.call import Call
+from proxy.words.chat import ChatRequest
+from proxy.words.errors import GatewayError, UpstreamError
+
+from .base import Outgoing, Target
+from .gemini_errors import failure_of
+from .gemini_request import body_of, path_of
+from .gemini_stream import GeminiDecoder
+
+
+class GeminiWire:
+    """Writes and reads Gemini's protocol."""
+
+    language = "gemini"
+
+    def headers(self, api_key: str | None) -> Sequence[tuple[str, str]]:
+        """Return the key's field, where there is a key."""
+        fixed = (("content-type", "application/json"), ("accept", "text/event-stream"))
+        return fixed if api_key is None else (*fixed, ("x-goog-api-key", api_key))
+
+    def encode(self, call: Call, target: Target) -> Outgoing:
+        """Write a chat; `gemini_compatibility.COMPATIBILITY` says what becomes of each field."""
+        if not isinstance(call, ChatRequest):
+            raise GatewayError("unsupported_parameter", "This provider serves chat completions only.")
+        return Outgoing(path_of(target.model), orjson.dumps(body_of(call, target)))
+
+    def decoder(self, choices: int = 1) -> GeminiDecoder:
+        """Begin to read a stream."""
+        return GeminiDecoder(choices)
+
+    def failure(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> UpstreamError:
+        """Read an error object; its words are kept only where the request was at fault."""
+        return failure_of(status, headers, body, now)
