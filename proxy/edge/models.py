@@ -17,7 +17,7 @@ from proxy.words.ids import request_id
 
 from .conversation import Conversation
 from .directory import Directory
-from .http import JSON, ClientGoneError, Reply, Request, body_too_large, check_json
+from .http import JSON, Answering, ClientGoneError, Reply, Request, body_too_large, check_json
 
 _LISTING_SECONDS: Final = 60.0
 _log = logging.getLogger("headrace.edge")
@@ -46,7 +46,7 @@ class ModelRoutes:
             _log.exception("request %s failed while it was read", label)
             await refuse(reply, dialect, GatewayError("internal_error", "The gateway failed."), label)
             return
-        await Conversation(exchange, request, reply, label).run()
+        await Conversation(exchange, reply, label).run()
 
     async def _admit(self, request: Request, dialect: OpenAIDialect, label: str) -> Exchange:
         """Authenticate, read and check: everything before a plan is made."""
@@ -94,7 +94,7 @@ class ModelRoutes:
         return datetime.fromtimestamp(self._core.unix_time(), UTC)
 
 
-async def refuse(reply: Reply, dialect: OpenAIDialect, error: GatewayError, label: str) -> None:
+async def refuse(reply: Answering, dialect: OpenAIDialect, error: GatewayError, label: str) -> None:
     """Answer with a failure's true status."""
     headers = {**JSON, "x-request-id": label, **error_headers(error)}
     await reply.whole(error.face.status, headers, dialect.error(error, label))
