@@ -22,9 +22,10 @@ from proxy.words.ids import request_id
 from .http1_cold import Cold
 from .http1_connection import Connection, Http1Handler, Service
 from .http1_limits import Limits
-from .http1_peer import Peer, Poll
+from .http1_peer import Peer
 from .http2 import Door, Hypercorn
 from .lifespan import App, lifespan
+from .poll import Poll
 from .routes import Routes, dialect_of
 
 _AT_ONCE: Final = 64
@@ -51,22 +52,24 @@ async def serve_http1(
     raises any.
     """
     hypercorn = Hypercorn(Door(routes, cold), settings)
-    service = Service(_finder(routes, Cold(cold)), hypercorn.take_over, limits, settings.keep_alive)
+    poll = Poll()
+    service = Service(_finder(routes, Cold(cold)), poll, hypercorn.take_over, limits, settings.keep_alive)
     doorman = _Doorman(listening, service)
-    async with lifespan(cold), trio.open_nursery() as background:
-        background.start_soon(doorman.poll.run)
-        background.start_soon(doorman.sweep)
-        async with trio.open_nursery() as connections:
-            with listening:
+    with listening, poll:
+        async with lifespan(cold), trio.open_nursery() as background:
+            background.start_soon(poll.run)
+            background.start_soon(doorman.sweep)
+            async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as accepting:
                     accepting.start_soon(doorman.accept, connections)
                     task_status.started()
                     await until()
                     accepting.cancel_scope.cancel()
-            connections.cancel_scope.deadline = trio.current_time() + settings.drain
-            doorman.stop()
-            await hypercorn.stop()
-        background.cancel_scope.cancel()
+                listening.close()
+                connections.cancel_scope.deadline = trio.current_time() + settings.drain
+                doorman.stop()
+                await hypercorn.stop()
+            background.cancel_scope.cancel()
 
 
 def _finder(routes: Routes, cold: Cold) -> Callable[[str, str], Http1Handler]:
@@ -83,7 +86,6 @@ class _Doorman:
         self._listening = listening
         self._service = service
         self._inside: set[Connection] = set()
-        self.poll = Poll()
 
     async def accept(self, nursery: trio.Nursery) -> None:
         """Accept until cancelled; each connection gets a task in `nursery`."""
@@ -107,7 +109,7 @@ class _Doorman:
         if len(self._inside) >= self._service.limits.connections:
             _turn_away(sock)
             return
-        peer = Peer(sock, address[:2], self.poll, self._service.limits.write_stall)
+        peer = Peer(sock, address[:2], self._service.poll, self._service.limits.write_stall)
         connection = Connection(peer, self._service)
         self._inside.add(connection)
         nursery.start_soon(self._serve, connection)
@@ -123,7 +125,7 @@ class _Doorman:
         while True:
             await trio.sleep(self._service.limits.sweep)
             now = trio.current_time()
-            for connection in self._inside:
+            for connection in tuple(self._inside):
                 if connection.peer.deadline <= now:
                     connection.peer.expire()
 

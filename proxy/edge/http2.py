@@ -8,6 +8,7 @@ ASGI calls `receive`, `http.disconnect` and `send`.
 from __future__ import annotations
 
 import logging
+import math
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
@@ -28,10 +29,12 @@ from hypercorn.typing import ConnectionState
 
 from proxy.settings import Server
 
-from .http import ClientGoneError, body_too_large
+from .http import ClientGoneError, Watcher, body_too_large
 from .http1_peer import Peer
 from .lifespan import App, lifespan
+from .pump import pump
 from .routes import Routes
+from .transfer import Transfer
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -55,7 +58,10 @@ class Door:
         if scope["type"] == "http":
             handler = self._routes.find(scope["method"], scope["path"])
             if handler is not None:
-                await handler(ASGIRequest(scope, receive), ASGIReply(send))
+                request = ASGIRequest(scope, receive)
+                async with trio.open_nursery() as nursery:
+                    await handler(request, ASGIReply(request, send, nursery))
+                    nursery.cancel_scope.cancel()
                 return
         await self._cold(scope, receive, send)
 
@@ -94,12 +100,27 @@ class ASGIRequest:
 
 
 class ASGIReply:
-    """An answer as ASGI sends it."""
+    """An answer as ASGI sends it. `nursery` lasts as long as the request."""
 
-    __slots__ = ("_send",)
+    __slots__ = ("_comment", "_nursery", "_request", "_send")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, request: ASGIRequest, send: Send, nursery: trio.Nursery) -> None:
+        self._request = request
         self._send = send
+        self._nursery = nursery
+        self._comment: trio.Event | None = None
+        """Set when the comment that is being sent has gone out."""
+
+    @property
+    def unsent(self) -> int:
+        """See `http.Reply`: what was handed to the server counts as sent."""
+        return 0
+
+    def watch(self, watcher: Watcher) -> None:
+        """See `http.Reply`."""
+        self._nursery.start_soon(self._tell_gone, watcher)
+        if watcher.alarm < math.inf:
+            self._nursery.start_soon(self._keep_alive, watcher)
 
     async def whole(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Send a whole answer."""
@@ -112,11 +133,50 @@ class ASGIReply:
 
     async def send(self, data: bytes) -> None:
         """Send a piece of it."""
+        if self._comment is not None:
+            await self._comment.wait()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self) -> None:
         """End it."""
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def relay(self, transfer: Transfer) -> None:
+        """See `http.Reply`."""
+        await pump(transfer, self.send)
+        await self.end()
+
+    async def collect(self, transfer: Transfer) -> bytes:
+        """See `http.Reply`."""
+        pieces: list[bytes] = []
+
+        async def keep(data: bytes) -> None:
+            pieces.append(data)
+
+        await pump(transfer, keep)
+        return b"".join(pieces)
+
+    async def _tell_gone(self, watcher: Watcher) -> None:
+        await self._request.wait_gone()
+        watcher.gone()
+
+    async def _keep_alive(self, watcher: Watcher) -> None:
+        """Send comments until the answer begins."""
+        begun = False
+        while True:
+            await trio.sleep_until(watcher.alarm)
+            if trio.current_time() < watcher.alarm:
+                continue
+            status, headers, piece = watcher.overdue()
+            self._comment = trio.Event()
+            try:
+                if not begun:
+                    begun = True
+                    await self.start(status, headers)
+                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+            finally:
+                self._comment.set()
+                self._comment = None
 
 
 async def serve_asgi(

@@ -14,6 +14,7 @@ import trio
 from proxy.app import Bank, Gateway, open_bank
 from proxy.bank.ops import Extend
 from proxy.edge.http1 import serve_http1
+from proxy.edge.http1_limits import Limits
 from proxy.edge.http2 import Door as ASGIDoor
 from proxy.edge.http2 import serve_asgi
 from proxy.edge.server import listen
@@ -27,6 +28,8 @@ UPSTREAM_KEY = "sk-upstream-CANARY-0123456789"
 EMAIL = "user@example.com"
 INPUT, OUTPUT = 1_000_000_000, 2_000_000_000
 """Nano-USD per million tokens: 1000 a prompt token, 2000 an answer's."""
+LIMITS = Limits(sweep=0.01)
+"""Deadlines are looked at more often, since the tests' are short."""
 PRICE = Price(Rates(*[INPUT] * 6, *[OUTPUT] * 4))
 
 
@@ -121,7 +124,7 @@ async def running(settings: Settings, *, door: Door = "http1") -> AsyncIterator[
             async with trio.open_nursery() as nursery:
                 stop = trio.Event()
                 if door == "http1":
-                    start = partial(serve_http1, listening, gateway.routes, gateway.cold)
+                    start = partial(serve_http1, listening, gateway.routes, gateway.cold, limits=LIMITS)
                 else:
                     start = partial(serve_asgi, ASGIDoor(gateway.routes, gateway.cold), listening)
                 await nursery.start(partial(start, settings.server, until=stop.wait))

@@ -318,10 +318,11 @@ class TestPace:
     ) -> None:
         reply = await post("lorem:tps=1,tokens=3,ttft=1")
         for _ in range(3):
-            with trio.move_on_after(0.5):
+            with trio.move_on_after(0.3):
                 await reply.read()
         got = await Answer().read(reply)
         assert got.text() == "the sun may "
+        assert got.times[0] == pytest.approx(0.1)
 
     async def test_closed_it_says_nothing_more(self) -> None:
         reply = await post("lorem")
