@@ -14,7 +14,7 @@ from proxy.dialects.base import Answer, Bill
 from proxy.dialects.openai import OpenAIDialect
 from proxy.policy.plan import Terms
 from proxy.relay import Meter, Relay
-from proxy.wires.openai import OpenAIDecoder
+from proxy.wires.openai_stream import OpenAIDecoder
 from proxy.words.chat import (
     MADE_IMAGE_TOKENS,
     Event,

@@ -13,7 +13,8 @@ import trio.testing
 from proxy.dialects.openai_request import read_chat
 from proxy.upstream.sim import MODELS, Script, SimLine, SimReply, read_script
 from proxy.wires.base import Target
-from proxy.wires.openai import OpenAIDecoder, OpenAIWire
+from proxy.wires.openai import OpenAIWire
+from proxy.wires.openai_stream import OpenAIDecoder
 from proxy.words.chat import (
     Finished,
     Frame,
