@@ -26,6 +26,7 @@ from proxy.control.pages import make_pages, make_scrape
 from proxy.control.secrets import WeakSecretError
 from proxy.control.socket import serve_control
 from proxy.edge.directory import Directory
+from proxy.edge.drain import Stop
 from proxy.edge.http2 import serve_asgi
 from proxy.edge.models import ModelRoutes
 from proxy.edge.routes import Routes
@@ -94,8 +95,8 @@ def _check_certificate(server: Server) -> None:
 
 async def _serve(settings: Settings, listening: socket.socket, scraped: socket.socket | None) -> None:
     async with open_bank(settings) as bank, UpstreamTransport() as transport, trio.open_nursery() as nursery:
-        stop = trio.Event()
-        await nursery.start(_wait_for_signal, stop)
+        stop = Stop()
+        await nursery.start(_wait_for_signals, stop)
         gateway = Gateway(settings, bank, transport)
         socket_path = settings.store.path.parent / "control.sock"
         await nursery.start(serve_control, socket_path, bank.office.command)
@@ -106,7 +107,7 @@ async def _serve(settings: Settings, listening: socket.socket, scraped: socket.s
         url = _url(settings.server, listening)
         greeting = "" if await bank.office.has_accounts() else await _first_start(bank.office, url)
         print(f"headrace: serving on {url}{greeting}", flush=True)
-        await serve_public(listening, gateway.routes, gateway.cold, settings.server, until=stop.wait)
+        await serve_public(listening, gateway.routes, gateway.cold, settings.server, stop=stop)
         nursery.cancel_scope.cancel()
 
 
@@ -168,13 +169,13 @@ async def _close_idle(transport: UpstreamTransport) -> None:
         transport.sweep()
 
 
-async def _wait_for_signal(
-    stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+async def _wait_for_signals(
+    stop: Stop, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         task_status.started()
         async for _ in signals:
-            stop.set()
+            stop.ask()
 
 
 async def _first_start(office: Office, url: str) -> str:

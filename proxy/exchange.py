@@ -244,6 +244,8 @@ class Exchange:
             return "client_abort"
         if told is None:
             return "ok" if self.relay is not None and self.relay.done else "shutdown"
+        if told.detail.get("reason") == "draining":
+            return "shutdown"
         if told.name == "insufficient_credits" or told.name == "internal_error":  # noqa: PLR1714 - mypy narrows
             return told.name
         return "upstream_error" if self.receipt.attempts else "refused"

@@ -16,6 +16,7 @@ from proxy.words.errors import GatewayError
 from proxy.words.money import credits_text
 from proxy.words.sse import KEEP_ALIVE
 
+from .drain import draining
 from .http import JSON, ClientGoneError, Reply
 from .transfer import COMMENT_EVERY, Transfer
 
@@ -37,7 +38,17 @@ class Conversation:
         alarm: see `http.Watcher`.
     """
 
-    __slots__ = ("_exchange", "_label", "_over", "_reply", "_scope", "_started", "alarm")
+    __slots__ = (
+        "_exchange",
+        "_expelled",
+        "_label",
+        "_last_words",
+        "_over",
+        "_reply",
+        "_scope",
+        "_started",
+        "alarm",
+    )
 
     def __init__(self, exchange: Exchange, reply: Reply, label: str) -> None:
         self._exchange = exchange
@@ -45,6 +56,8 @@ class Conversation:
         self._label = label
         self._started = False
         self._over = False
+        self._expelled: GatewayError | None = None
+        self._last_words = b""
         self._scope = trio.CancelScope()
         self.alarm = trio.current_time() + FIRST_COMMENT_AFTER if exchange.call.stream else math.inf
 
@@ -53,6 +66,14 @@ class Conversation:
         with self._scope:
             self._reply.watch(self)
             await self._answer()
+        if self._expelled is not None:
+            await self._say_goodbye(self._expelled)
+
+    def expel(self) -> None:
+        """Stop now, settle, and tell the client why, in-band where there is no other way."""
+        if not self._over:
+            self._expelled = draining()
+            self._scope.cancel()
 
     def gone(self) -> None:
         """Stop everything now, whoever is waiting for what; see `http.Watcher`."""
@@ -85,6 +106,8 @@ class Conversation:
             error = GatewayError("internal_error", "The gateway failed.")
         finally:
             self._take_back()
+            if self._expelled is not None:
+                self._cut_short(self._expelled)
             exchange.close(error)
         if error is not None:
             await self._fail(error)
@@ -123,6 +146,24 @@ class Conversation:
             return
         await self._reply.send(_late_failure(exchange, error))
         await self._reply.end()
+
+    def _cut_short(self, error: GatewayError) -> None:
+        """Settle an answer that goes no further. One that only lacks its end gets it."""
+        exchange, relay = self._exchange, self._exchange.relay
+        if relay is None or not exchange.call.stream:
+            exchange.close(error)
+        elif not relay.done:
+            self._last_words = relay.close() if relay.complete else relay.fail(error)
+
+    async def _say_goodbye(self, error: GatewayError) -> None:
+        """Tell a client that was sent away; one that has not even taken what it was sent is told nothing."""
+        if self._reply.unsent or self._over:
+            return
+        if self._last_words:
+            await self._reply.send(self._last_words)
+            await self._reply.end()
+        elif self._exchange.relay is None or not self._started:
+            await self._fail(error)
 
     def _identity(self) -> dict[str, str]:
         exchange = self._exchange

@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import trio
@@ -19,6 +20,7 @@ from proxy.settings import Server
 from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
 
+from .drain import Stop, drain
 from .http1_cold import Cold
 from .http1_connection import Connection, Http1Handler, Service
 from .http1_limits import Limits
@@ -42,15 +44,16 @@ async def serve_http1(
     settings: Server,
     *,
     limits: Limits = _LIMITS,
-    until: Callable[[], Awaitable[None]] = trio.sleep_forever,
+    stop: Stop | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve a listening, non-blocking socket until `until` returns, then let requests finish.
+    """Serve a listening, non-blocking socket until `stop` is asked for, then let requests finish.
 
-    Idle connections are closed at once then, and what still runs after `settings.drain` seconds is
-    cancelled. The socket is closed. Cancelling stops at once. Exceptions leave in groups, but no request
-    raises any.
+    Idle connections are closed at once then; what still runs after `settings.drain` seconds, or after two
+    where the stop is hurried, tells its client so and ends. The socket is closed. Cancelling stops at once.
+    Exceptions leave in groups, but no request raises any.
     """
+    stop = stop or Stop()
     hypercorn = Hypercorn(Door(routes, cold), settings)
     poll = Poll()
     service = Service(_finder(routes, Cold(cold)), poll, hypercorn.take_over, limits, settings.keep_alive)
@@ -63,12 +66,13 @@ async def serve_http1(
                 async with trio.open_nursery() as accepting:
                     accepting.start_soon(doorman.accept, connections)
                     task_status.started()
-                    await until()
+                    await stop.asked.wait()
                     accepting.cancel_scope.cancel()
                 listening.close()
-                connections.cancel_scope.deadline = trio.current_time() + settings.drain
                 doorman.stop()
                 await hypercorn.stop()
+                cut = partial(doorman.cut, connections.cancel_scope)
+                background.start_soon(drain, settings.drain, stop, routes.expel, cut)
             background.cancel_scope.cancel()
 
 
@@ -134,6 +138,12 @@ class _Doorman:
         self._service.stopping = True
         for connection in self._inside:
             connection.stop()
+
+    def cut(self, tasks: trio.CancelScope) -> None:
+        """End every connection now: its socket as well, which some wait for behind a shield."""
+        for connection in self._inside:
+            connection.peer.cut()
+        tasks.cancel()
 
 
 def _turn_away(sock: socket.socket) -> None:

@@ -76,6 +76,11 @@ class Peer:
         poll.add(sock.fileno(), self.wake, BOTH)
 
     @property
+    def socket(self) -> socket.socket:
+        """The socket, for its addresses."""
+        return self._sock
+
+    @property
     def unsent(self) -> int:
         """Bytes that the socket has not taken yet, or never will."""
         return len(self._unsent)
@@ -175,11 +180,6 @@ class Peer:
         if self._sock.fileno() >= 0:
             self._poll.drop(self._sock.fileno(), self.wake)
             self._sock.close()
-
-    def release(self) -> socket.socket:
-        """Give the socket away; this object is then closed."""
-        self._poll.drop(self._sock.fileno(), self.wake)
-        return socket.socket(self._sock.family, self._sock.type, self._sock.proto, self._sock.detach())
 
     def _flush(self) -> None:
         sent = self._send_some(self._unsent)

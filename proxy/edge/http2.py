@@ -29,6 +29,7 @@ from hypercorn.typing import ConnectionState
 
 from proxy.settings import Server
 
+from .drain import Stop, drain
 from .http import ClientGoneError, Watcher, body_too_large
 from .http1_peer import Peer
 from .lifespan import App, lifespan
@@ -184,28 +185,35 @@ async def serve_asgi(
     listening: socket.socket,
     settings: Server,
     *,
-    until: Callable[[], Awaitable[None]] = trio.sleep_forever,
+    stop: Stop | None = None,
+    expel: Callable[[], None] = lambda: None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve an ASGI application until `until` returns, then let requests finish within `drain` seconds.
+    """Serve an ASGI application until `stop` is asked for, then let requests finish within `drain` seconds.
+
+    Those that do not are ended by `expel`; after two seconds already where the stop is hurried.
 
     Hypercorn's own loop would do, but for two things: an exception in one connection ends it, and with it
     all others, and clients can cause some (https://github.com/pgjones/hypercorn, `protocol/h2.py`).
     """
+    stop = stop or Stop()
     server = Hypercorn(app, settings)
     listener: Any = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
     tls = server.config.create_ssl_context()
     if tls is not None:
         listener = trio.SSLListener(listener, tls, https_compatible=True)
-    async with lifespan(app), trio.open_nursery() as connections:
-        async with trio.open_nursery() as accepting:
-            serve = partial(trio.serve_listeners, handler_nursery=connections)
-            await accepting.start(serve, server.serve, [listener])
-            task_status.started()
-            await until()
-            accepting.cancel_scope.cancel()
-        connections.cancel_scope.deadline = trio.current_time() + settings.drain
-        await server.stop()
+    async with lifespan(app), trio.open_nursery() as background:
+        async with trio.open_nursery() as connections:
+            async with trio.open_nursery() as accepting:
+                serve = partial(trio.serve_listeners, handler_nursery=connections)
+                await accepting.start(serve, server.serve, [listener])
+                task_status.started()
+                await stop.asked.wait()
+                accepting.cancel_scope.cancel()
+            await server.stop()
+            cut = connections.cancel_scope.cancel
+            background.start_soon(drain, settings.drain, stop, expel, cut)
+        background.cancel_scope.cancel()
 
 
 class Hypercorn:
@@ -225,8 +233,7 @@ class Hypercorn:
 
     async def take_over(self, peer: Peer, data: bytes) -> None:
         """Serve a connection of another server, of which `data` was read, to its end."""
-        with peer.release() as sock:
-            await self.serve(_Replay(sock, data))
+        await self.serve(_PeerStream(peer, data))
 
     async def stop(self) -> None:
         """Close idle connections, and others after their last answer."""
@@ -259,23 +266,38 @@ class _H2Protocol(H2Protocol):
 hypercorn.protocol.H2Protocol = _H2Protocol  # type: ignore[attr-defined]
 
 
-class _Replay:
-    """A socket stream whose first bytes have been read already: as much of one as Hypercorn uses."""
+class _PeerStream:
+    """A peer as a stream: as much of one as Hypercorn uses. Its first bytes have been read already."""
 
-    def __init__(self, sock: socket.socket, data: bytes) -> None:
-        sock.setblocking(False)  # noqa: FBT003 - the standard library takes no keyword
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-        self._stream = stream
+    def __init__(self, peer: Peer, data: bytes) -> None:
+        self._peer = peer
         self._data = data
-        self.socket = stream.socket
-        self.send_all, self.send_eof, self.aclose = stream.send_all, stream.send_eof, stream.aclose
+        self.socket = peer.socket
 
-    async def receive_some(self, max_bytes: int) -> bytes | bytearray:
+    async def receive_some(self, max_bytes: int) -> bytes:
         data, self._data = self._data, b""
         if data:
             await trio.lowlevel.checkpoint()
             return data
-        return await self._stream.receive_some(max_bytes)
+        try:
+            return await self._peer.receive()
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+
+    async def send_all(self, data: bytes) -> None:
+        # Hypercorn shields it, but the peer has a deadline: a client that takes nothing is cut.
+        try:
+            await self._peer.send(data)
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+
+    async def send_eof(self) -> None:
+        self._peer.stop_writing()
+
+    async def aclose(self) -> None:
+        # Whoever reads sees the end; the socket is closed by its owner.
+        self._peer.stop_writing()
+        self._peer.stop_reading()
 
 
 def _config(settings: Server) -> Config:

@@ -32,6 +32,7 @@ class ModelRoutes:
     def __init__(self, core: Core, directory: Directory) -> None:
         self._core = core
         self._directory = directory
+        self._running: set[Conversation] = set()
         self._listed = b""
         self._listed_until = 0.0
 
@@ -49,7 +50,17 @@ class ModelRoutes:
             _log.exception("request %s failed while it was read", label)
             await refuse(reply, dialect, GatewayError("internal_error", "The gateway failed."), label)
             return
-        await Conversation(exchange, reply, label).run()
+        conversation = Conversation(exchange, reply, label)
+        self._running.add(conversation)
+        try:
+            await conversation.run()
+        finally:
+            self._running.discard(conversation)
+
+    def expel(self) -> None:
+        """End what runs: each client is told why, and billed for what it was sent."""
+        for conversation in tuple(self._running):
+            conversation.expel()
 
     async def _admit(self, request: Request, dialect: OpenAIDialect, label: str) -> Exchange:
         """Authenticate, read and check: everything before a plan is made."""

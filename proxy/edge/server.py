@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
 from typing import Final
-
-import trio
 
 from proxy.settings import Server, split_bind
 
+from .drain import Stop
 from .http1 import serve_http1
 from .http2 import Door, serve_asgi
 from .lifespan import App
@@ -56,13 +54,14 @@ async def serve_public(
     cold: App,
     settings: Server,
     *,
-    until: Callable[[], Awaitable[None]] = trio.sleep_forever,
+    stop: Stop | None = None,
 ) -> None:
     """Serve clients by the door for the socket: Hypercorn where there is TLS, else our own HTTP/1.1.
 
-    Until `until` returns; then requests may finish within `drain` seconds. Either runs `cold`'s lifespan.
+    Until `stop` is asked for; then requests may finish within `drain` seconds. Either runs `cold`'s lifespan.
     """
     if settings.tls_cert is None:
-        await serve_http1(listening, routes, cold, settings, until=until)
+        await serve_http1(listening, routes, cold, settings, stop=stop)
     else:
-        await serve_asgi(Door(routes, cold), listening, settings, until=until)
+        door = Door(routes, cold)
+        await serve_asgi(door, listening, settings, stop=stop, expel=routes.expel)

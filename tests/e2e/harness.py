@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ import trio
 
 from proxy.app import Bank, Gateway, open_bank
 from proxy.bank.ops import Extend
+from proxy.edge.drain import Stop
 from proxy.edge.http1 import serve_http1
 from proxy.edge.http1_limits import Limits
 from proxy.edge.http2 import Door as ASGIDoor
@@ -79,6 +80,8 @@ class Running:
     transport: UpstreamTransport
     receipts: Receipts
     account: int = 0
+    stop: Stop = field(default_factory=Stop)
+    """Asked for at the end of the block, if not before."""
 
     async def key(self, credits: str = "1000", *, email: str = EMAIL, kind: str = "account") -> str:  # noqa: A002
         """Make an account with credits, and a key."""
@@ -122,12 +125,12 @@ async def running(settings: Settings, *, door: Door = "http1") -> AsyncIterator[
             under_test = Running(f"http://{host}:{port}/v1", bank, gateway, transport, receipts)
             await background.start(gateway.drain.run)
             async with trio.open_nursery() as nursery:
-                stop = trio.Event()
                 if door == "http1":
                     start = partial(serve_http1, listening, gateway.routes, gateway.cold, limits=LIMITS)
                 else:
-                    start = partial(serve_asgi, ASGIDoor(gateway.routes, gateway.cold), listening)
-                await nursery.start(partial(start, settings.server, until=stop.wait))
+                    asgi = ASGIDoor(gateway.routes, gateway.cold)
+                    start = partial(serve_asgi, asgi, listening, expel=gateway.routes.expel)
+                await nursery.start(partial(start, settings.server, stop=under_test.stop))
                 yield under_test
-                stop.set()
+                under_test.stop.asked.set()
             background.cancel_scope.cancel()

@@ -10,6 +10,7 @@ from typing import Any
 
 import trio
 
+from proxy.edge.drain import Stop
 from proxy.edge.http import ClientGoneError, Reply, Request
 from proxy.edge.http1 import serve_http1
 from proxy.edge.http1_limits import Limits
@@ -46,6 +47,9 @@ class Ledger(Routes):
     def find(self, method: str, path: str) -> Handler | None:
         self.seen.append(path)
         return self._handlers.get(path)
+
+    def expel(self) -> None:
+        """Nothing here knows how to be sent away."""
 
     async def echo(self, request: Request, reply: Reply) -> None:
         try:
@@ -144,7 +148,7 @@ async def serving(
     at = Serving(f"http://127.0.0.1:{port}/v1", ledger)
 
     given = Limits(**{"sweep": 0.01, **limits})
-    serve = partial(serve_http1, listening, ledger, app, settings, limits=given, until=at.stop.wait)
+    serve = partial(serve_http1, listening, ledger, app, settings, limits=given, stop=Stop(at.stop))
     opened = trio.Event()
 
     async def run() -> None:
