@@ -40,7 +40,7 @@ from proxy.policy.pulse import Tempo
 from proxy.policy.routing import Router
 from proxy.receipt import Receipt
 from proxy.settings import Provider, Race, Server, Settings
-from proxy.upstream.drain import Drain
+from proxy.upstream.abandoned import Abandoned
 from proxy.upstream.fleet import Fleet, Line
 from proxy.upstream.line import HttpLine
 from proxy.upstream.sim import SimLine
@@ -101,7 +101,7 @@ async def _serve(settings: Settings, listening: socket.socket, scraped: socket.s
         socket_path = settings.store.path.parent / "control.sock"
         await nursery.start(serve_control, socket_path, bank.office.command)
         nursery.start_soon(_close_idle, transport)
-        await nursery.start(gateway.drain.run)
+        await nursery.start(gateway.abandoned.run)
         if scraped is not None:
             await nursery.start(serve_asgi, make_scrape(gateway.metrics.render), scraped, settings.server)
         url = _url(settings.server, listening)
@@ -125,14 +125,14 @@ class Gateway:
         health = _health(settings.race)
         deployments = {deployment.id for model in settings.models for deployment in model.deployments}
         self.metrics = Metrics(bank.desk, health, deployments)
-        self.drain = Drain(self.metrics.drained)
+        self.abandoned = Abandoned(self.metrics.drained)
         core = Core(
             settings=settings,
             router=Router(settings, PriceBook.load(settings.providers)),
             desk=bank.desk,
             fleet=Fleet(lines, WIRES),
             health=health,
-            drain=self.drain,
+            abandoned=self.abandoned,
             unix_time=time.time,
             observers=(self.metrics.observe, *observers),
         )

@@ -43,7 +43,7 @@ from proxy.receipt import Outcome, Receipt
 from proxy.recording import record_of
 from proxy.relay import Meter, Relay
 from proxy.settings import Settings
-from proxy.upstream.drain import Drain
+from proxy.upstream.abandoned import Abandoned
 from proxy.upstream.fleet import Fleet, UpstreamStream
 from proxy.words.call import Call
 from proxy.words.chat import ChatRequest
@@ -65,7 +65,7 @@ class Core:
     desk: Desk
     fleet: Fleet
     health: Health
-    drain: Drain
+    abandoned: Abandoned
     unix_time: Callable[[], float]
     observers: Sequence[Callable[[Receipt], None]] = ()
 
@@ -184,7 +184,7 @@ class Exchange:
         self.settle(error)
         if self.stream is not None:
             if self._reads_on(self.stream):
-                self.core.drain.take(self.stream)
+                self.core.abandoned.take(self.stream)
             else:
                 self.stream.close()
 

@@ -123,7 +123,7 @@ async def running(settings: Settings, *, door: Door = "http1") -> AsyncIterator[
             receipts = Receipts()
             gateway = Gateway(settings, bank, transport, observers=[receipts.observe])
             under_test = Running(f"http://{host}:{port}/v1", bank, gateway, transport, receipts)
-            await background.start(gateway.drain.run)
+            await background.start(gateway.abandoned.run)
             async with trio.open_nursery() as nursery:
                 if door == "http1":
                     start = partial(serve_http1, listening, gateway.routes, gateway.cold, limits=LIMITS)

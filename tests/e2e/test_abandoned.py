@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from proxy.upstream import drain
+from proxy.upstream import abandoned
 from tests.fakes.client import Client, chat, text_of
 from tests.fakes.script import Script
 from tests.fakes.upstream import FaultyUpstream
@@ -86,8 +86,8 @@ async def test_reading_on_has_bounds(
 ) -> None:
     tokens = trio.Semaphore(0)
     upstream.default = Script(gap=tokens)
-    monkeypatch.setattr(drain, "MOST", 0 if bound == "number" else 1)
-    monkeypatch.setattr(drain, "MOST_BYTES", 1 if bound == "bytes" else 2**20)
+    monkeypatch.setattr(abandoned, "MOST", 0 if bound == "number" else 1)
+    monkeypatch.setattr(abandoned, "MOST_BYTES", 1 if bound == "bytes" else 2**20)
     seconds = 0.05 if bound == "time" else 30.0
     here = provider("up", upstream.base_url, cancel_stops_billing=False, drain_after_abort=seconds)
     async with running(settings_for(tmp_path, [here])) as gateway:
