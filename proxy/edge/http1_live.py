@@ -65,8 +65,7 @@ class LiveReply(Http1Reply):
             await self.end()
             return
         await self._park(Parked(transfer, source, _Client(self, self._peer), self._poll))
-        if self._peer.unsent:
-            await self._write(b"")
+        await self._write(b"")
 
     async def collect(self, transfer: Transfer) -> bytes:
         """See `http.Reply`."""
