@@ -27,10 +27,11 @@ from proxy.control.secrets import WeakSecretError
 from proxy.control.socket import serve_control
 from proxy.edge.directory import Directory
 from proxy.edge.drain import Stop
+from proxy.edge.http1 import serve_http1
 from proxy.edge.http2 import serve_asgi
 from proxy.edge.models import ModelRoutes
 from proxy.edge.routes import Routes
-from proxy.edge.server import ListenError, listen, serve_public
+from proxy.edge.server import ListenError, listen
 from proxy.exchange import Core
 from proxy.observe.metrics import Metrics
 from proxy.policy.budgets import Shares
@@ -107,7 +108,7 @@ async def _serve(settings: Settings, listening: socket.socket, scraped: socket.s
         url = _url(settings.server, listening)
         greeting = "" if await bank.office.has_accounts() else await _first_start(bank.office, url)
         print(f"headrace: serving on {url}{greeting}", flush=True)
-        await serve_public(listening, gateway.routes, gateway.cold, settings.server, stop=stop)
+        await serve_http1(listening, gateway.routes, gateway.cold, settings.server, stop=stop)
         nursery.cancel_scope.cancel()
 
 

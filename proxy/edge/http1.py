@@ -1,7 +1,7 @@
 """The HTTP/1.1 door: an accept loop, a task for each connection, one sweeper, and a graceful stop.
 
 Hypercorn's own HTTP/1.1 costs about 500 µs a request under Trio and cannot cut a client that stops
-reading; this is why there is another. It serves plain sockets; TLS and HTTP/2 stay with Hypercorn.
+reading; this is why there is another. Clients that speak HTTP/2 are handed on to Hypercorn.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -25,6 +26,7 @@ from .http1_cold import Cold
 from .http1_connection import Connection, Http1Handler, Service
 from .http1_limits import Limits
 from .http1_peer import Peer
+from .http1_secure import SecurePeer
 from .http2 import Door, Hypercorn
 from .lifespan import App, lifespan
 from .poll import Poll
@@ -57,7 +59,7 @@ async def serve_http1(
     hypercorn = Hypercorn(Door(routes, cold), settings)
     poll = Poll()
     service = Service(_finder(routes, Cold(cold)), poll, hypercorn.take_over, limits, settings.keep_alive)
-    doorman = _Doorman(listening, service)
+    doorman = _Doorman(listening, service, hypercorn.config.create_ssl_context())
     with listening, poll:
         async with lifespan(cold), trio.open_nursery() as background:
             background.start_soon(poll.run)
@@ -86,8 +88,11 @@ def _finder(routes: Routes, cold: Cold) -> Callable[[str, str], Http1Handler]:
 class _Doorman:
     """Lets connections in, and looks after those that are."""
 
-    def __init__(self, listening: socket.socket, service: Service) -> None:
+    def __init__(
+        self, listening: socket.socket, service: Service, context: ssl.SSLContext | None = None
+    ) -> None:
         self._listening = listening
+        self._context = context
         self._service = service
         self._inside: set[Connection] = set()
 
@@ -113,10 +118,15 @@ class _Doorman:
         if len(self._inside) >= self._service.limits.connections:
             _turn_away(sock)
             return
-        peer = Peer(sock, address[:2], self._service.poll, self._service.limits.write_stall)
-        connection = Connection(peer, self._service)
+        connection = Connection(self._peer(sock, address[:2]), self._service)
         self._inside.add(connection)
         nursery.start_soon(self._serve, connection)
+
+    def _peer(self, sock: socket.socket, address: tuple[str, int]) -> Peer:
+        service = self._service
+        if self._context is None:
+            return Peer(sock, address, service.poll, service.limits.write_stall)
+        return SecurePeer(sock, address, service.poll, service.limits.write_stall, self._context)
 
     async def _serve(self, connection: Connection) -> None:
         try:

@@ -119,7 +119,7 @@ def _scope(request: Http1Request) -> Message:
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1" if head.modern else "1.0",
         "method": head.method,
-        "scheme": "http",
+        "scheme": "https" if request.peer.secure else "http",
         "path": head.path,
         "raw_path": head.target,
         "query_string": head.query,

@@ -85,6 +85,15 @@ class Connection:
             self.peer.stop_reading()
 
     async def _serve(self) -> None:
+        peer, service = self.peer, self._service
+        if peer.secure:
+            peer.deadline = trio.current_time() + service.limits.head
+            protocol = await peer.begin()
+            peer.deadline = math.inf
+            if protocol == "h2":
+                self._busy = True
+                await service.upgrade(peer, b"")
+                return
         while True:
             try:
                 head = await self._head()
@@ -196,7 +205,9 @@ class Connection:
         """Send, or note that the client has gone: then whoever watches it is told, and may cancel us now."""
         if not self._lost:
             try:
-                await self.peer.send(data)
+                if data:
+                    self.peer.put(data)
+                await self.peer.flush()
             except OSError:
                 self._lost = True
                 self.peer.cut()

@@ -67,8 +67,7 @@ class LiveReply(Http1Reply):
                 await self.end()
             else:
                 await self._park(Parked(transfer, source, client, self._poll))
-        if self._peer.unsent:
-            await self._write(b"")
+        await self._write(b"")
 
     async def collect(self, transfer: Transfer) -> bytes:
         """See `http.Reply`."""

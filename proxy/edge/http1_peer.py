@@ -41,6 +41,7 @@ class Peer:
         late: that has happened, and nobody owned the peer.
         gone: the client has closed, or closed its sending side.
         owner: is told by callbacks, if there is one.
+        secure: what is said is encrypted.
     """
 
     __slots__ = (
@@ -59,6 +60,8 @@ class Peer:
         "late",
         "owner",
     )
+
+    secure = False
 
     def __init__(self, sock: socket.socket, address: tuple[str, int], poll: Poll, stall: float) -> None:
         """Take over a non-blocking socket; `stall` is how many seconds a send may make no progress."""
@@ -81,47 +84,48 @@ class Peer:
         return self._sock
 
     @property
+    def open(self) -> bool:
+        """Whether it has not been closed by us."""
+        return self._sock.fileno() >= 0
+
+    @property
     def unsent(self) -> int:
         """Bytes that the socket has not taken yet, or never will."""
         return len(self._unsent)
+
+    async def begin(self) -> str | None:
+        """Agree on how to speak; return the protocol, if one was agreed on. Raises OSError."""
+        return None
 
     async def receive(self) -> bytes:
         """Return what has arrived, or wait for it; nothing is the end. Raises OSError."""
         while True:
             if not self._readable:
                 await self._reader.wait()
-            # Cleared first: what arrives after the read announces itself again. A short read means that
-            # the socket is empty, and trying again one system call for nothing, unless its end is next:
-            # that was announced together with the bytes.
-            self._readable = False
-            try:
-                data = self._sock.recv(READ_SIZE)
-            except BlockingIOError:
-                continue
-            self._readable = self.gone or len(data) in {0, READ_SIZE}
-            return data
+            data = self._take()
+            if data is not None:
+                return data
 
     def put(self, data: bytes) -> None:
         """Send without waiting, and keep what the socket does not take for when it does.
 
         Where the client has gone nothing is raised: its owner is told in the next turn.
         """
-        if self._unsent:
-            self._unsent = b"".join((self._unsent, data))
-            return
-        sent = self._send_some(data)
-        if sent != len(data):
-            self._unsent = memoryview(data)[sent:]
-            self.deadline = trio.current_time() + self._stall
+        self._put(data)
 
     async def send(self, data: bytes) -> None:
-        """Send everything, waiting only where the socket is full.
+        """Send everything, waiting only where the socket is full. Raises and is cancelled as `flush`."""
+        self.put(data)
+        if self._unsent:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Wait until the socket has taken everything.
 
         Raises:
             OSError: the client has gone, or takes nothing for too long.
         Cancelled, an unknown part was sent.
         """
-        self.put(data)
         while self._unsent:
             if self._error is not None:
                 raise self._error
@@ -177,9 +181,31 @@ class Peer:
 
     def close(self) -> None:
         """Close the socket. Twice is as good as once."""
-        if self._sock.fileno() >= 0:
+        if self.open:
             self._poll.drop(self._sock.fileno(), self.wake)
             self._sock.close()
+
+    def _take(self) -> bytes | None:
+        """Return what has arrived, nothing at the end, None where it is not yet enough."""
+        # Cleared first: what arrives after the read announces itself again. A short read means that
+        # the socket is empty, and trying again one system call for nothing, unless its end is next:
+        # that was announced together with the bytes.
+        self._readable = False
+        try:
+            data = self._sock.recv(READ_SIZE)
+        except BlockingIOError:
+            return None
+        self._readable = self.gone or len(data) in {0, READ_SIZE}
+        return data
+
+    def _put(self, data: bytes) -> None:
+        if self._unsent:
+            self._unsent = b"".join((self._unsent, data))
+            return
+        sent = self._send_some(data)
+        if sent != len(data):
+            self._unsent = memoryview(data)[sent:]
+            self.deadline = trio.current_time() + self._stall
 
     def _flush(self) -> None:
         sent = self._send_some(self._unsent)
@@ -199,10 +225,14 @@ class Peer:
         except BlockingIOError:
             return 0
         except OSError as error:
-            if self._error is None:
-                self._error = error
-                self.cut()
+            self._break(error)
             return 0
+
+    def _break(self, error: OSError) -> None:
+        """Take note that nothing can be sent any more."""
+        if self._error is None:
+            self._error = error
+            self.cut()
 
     def _shutdown(self, how: int) -> None:
         with suppress(OSError):  # it may be gone already

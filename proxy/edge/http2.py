@@ -191,7 +191,7 @@ async def serve_asgi(
 ) -> None:
     """Serve an ASGI application until `stop` is asked for, then let requests finish within `drain` seconds.
 
-    Those that do not are ended by `expel`; after two seconds already where the stop is hurried.
+    Those that do not are ended by `expel`; after two seconds already where the stop is hurried. No TLS.
 
     Hypercorn's own loop would do, but for two things: an exception in one connection ends it, and with it
     all others, and clients can cause some (https://github.com/pgjones/hypercorn, `protocol/h2.py`).
@@ -199,9 +199,6 @@ async def serve_asgi(
     stop = stop or Stop()
     server = Hypercorn(app, settings)
     listener: Any = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-    tls = server.config.create_ssl_context()
-    if tls is not None:
-        listener = trio.SSLListener(listener, tls, https_compatible=True)
     async with lifespan(app), trio.open_nursery() as background:
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
@@ -233,7 +230,7 @@ class Hypercorn:
 
     async def take_over(self, peer: Peer, data: bytes) -> None:
         """Serve a connection of another server, of which `data` was read, to its end."""
-        await self.serve(_PeerStream(peer, data))
+        await self.serve((_SecurePeerStream if peer.secure else _PeerStream)(peer, data))
 
     async def stop(self) -> None:
         """Close idle connections, and others after their last answer."""
@@ -298,6 +295,22 @@ class _PeerStream:
         # Whoever reads sees the end; the socket is closed by its owner.
         self._peer.stop_writing()
         self._peer.stop_reading()
+
+
+class _SecurePeerStream(_PeerStream):
+    """The same where the handshake is over, and what came of it was HTTP/2."""
+
+    transport_stream: _SecurePeerStream
+
+    def __init__(self, peer: Peer, data: bytes) -> None:
+        super().__init__(peer, data)
+        self.transport_stream = self
+
+    async def do_handshake(self) -> None:
+        pass
+
+    def selected_alpn_protocol(self) -> str:
+        return "h2"
 
 
 def _config(settings: Server) -> Config:

@@ -1,17 +1,11 @@
-"""Listening, and which server does it: our own for HTTP/1.1, Hypercorn where TLS or HTTP/2 is asked for."""
+"""Listening."""
 
 from __future__ import annotations
 
 import socket
 from typing import Final
 
-from proxy.settings import Server, split_bind
-
-from .drain import Stop
-from .http1 import serve_http1
-from .http2 import Door, serve_asgi
-from .lifespan import App
-from .routes import Routes
+from proxy.settings import split_bind
 
 _BACKLOG: Final = 4096
 _WRITE_STALL_MS: Final = 15_000
@@ -46,22 +40,3 @@ def listen(bind: str) -> socket.socket:
         raise ListenError(f"cannot listen on {bind}: {error.strerror}") from error
     listening.setblocking(False)  # noqa: FBT003 - the standard library takes no keyword
     return listening
-
-
-async def serve_public(
-    listening: socket.socket,
-    routes: Routes,
-    cold: App,
-    settings: Server,
-    *,
-    stop: Stop | None = None,
-) -> None:
-    """Serve clients by the door for the socket: Hypercorn where there is TLS, else our own HTTP/1.1.
-
-    Until `stop` is asked for; then requests may finish within `drain` seconds. Either runs `cold`'s lifespan.
-    """
-    if settings.tls_cert is None:
-        await serve_http1(listening, routes, cold, settings, stop=stop)
-    else:
-        door = Door(routes, cold)
-        await serve_asgi(door, listening, settings, stop=stop, expel=routes.expel)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -138,14 +139,20 @@ async def serving(
     *,
     keep_alive: float = 30.0,
     drain: float = 0.5,
+    certificate: tuple[Path, Path] | None = None,
     **limits: Any,
 ) -> AsyncIterator[Serving]:
-    """Open a door for the length of the block; `limits` are `Limits`, looked at each 10 ms."""
-    settings = Server(bind="127.0.0.1:0", keep_alive=keep_alive, drain=drain)
+    """Open a door for the length of the block; `limits` are `Limits`, looked at each 10 ms.
+
+    `certificate`, chain and key, makes it one of TLS.
+    """
+    chain, key = certificate or (None, None)
+    settings = Server(bind="127.0.0.1:0", keep_alive=keep_alive, drain=drain, tls_cert=chain, tls_key=key)
     listening = listen(settings.bind)
     port = listening.getsockname()[1]
     ledger = Ledger()
-    at = Serving(f"http://127.0.0.1:{port}/v1", ledger)
+    scheme = "http" if certificate is None else "https"
+    at = Serving(f"{scheme}://127.0.0.1:{port}/v1", ledger)
 
     given = Limits(**{"sweep": 0.01, **limits})
     serve = partial(serve_http1, listening, ledger, app, settings, limits=given, stop=Stop(at.stop))
