@@ -93,10 +93,11 @@ class Contest:
         taken = (each.terms for attempt, each in self._tried if attempt.accepted and not attempt.trouble)
         return next(taken, None)
 
-    def close(self, told: GatewayError | None) -> None:
+    def close(self, told: GatewayError | None, made: Usage | None = None) -> None:
         """Write down what each attempt costs us, and what the winner's stream says of its deployment.
 
-        To be called once, when the receipt has its figures; `told` is the client's error.
+        To be called once, when the receipt has its figures; `told` is the client's error, `made` what the
+        winner made of an answer that nobody pays for.
         """
         receipt, health = self._receipt, self._health
         for attempt, candidate in self._tried:
@@ -104,7 +105,7 @@ class Contest:
                 continue
             price = candidate.cost or candidate.terms.price
             if attempt is receipt.winner:
-                attempt.cost = cost(receipt.usage, price)
+                attempt.cost = cost(made or receipt.usage, price)
                 if (
                     receipt.outcome == "client_abort"
                     and not candidate.deployment.provider.cancel_stops_billing
