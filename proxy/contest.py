@@ -182,7 +182,7 @@ class Contest:
         needs = Needs(terms.reasoning, terms.max_output)
         try:
             stream = await self._fleet.open(
-                deployment, self._call, attempt, first_byte=terms.first_byte, needs=needs
+                deployment, self._call, attempt, first_byte=candidate.first_byte, needs=needs
             )
         except UpstreamError as error:
             self._health.failed(
