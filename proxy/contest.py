@@ -46,6 +46,7 @@ class Contest:
         self._tried: list[tuple[Attempt, Candidate]] = []
         self._charged: set[int] = set()
         """Attempts whose cost is known already."""
+        self._starts = 0
         self._failovers = 0
         self._rules = Rules(
             stagger=self._stagger, may_start=self._may_start, pause=self._pause, limit=settings.at_once
@@ -81,6 +82,7 @@ class Contest:
         return await self._race([*(each for each in same if each is not broken), broken])
 
     async def _race(self, candidates: Sequence[Candidate]) -> tuple[Candidate, UpstreamStream]:
+        self._starts += 1
         try:
             winner, stream = await race(self._startable(candidates), self._open, rules=self._rules)
         except AllFailedError as failed:
@@ -152,21 +154,25 @@ class Contest:
 
     def _may_start(self, candidate: Candidate, why: Why) -> bool:
         now = trio.current_time()
-        health = self._health
-        if len(self._receipt.attempts) >= self._settings.attempts or health.wait(candidate, now):
+        # Counted here, as those that start together have not begun when the next one asks.
+        if self._starts >= self._settings.attempts or self._health.wait(candidate, now):
             return False
-        if why == "failover":
-            first = self._failovers == 0
-            self._failovers += 1
-            return health.budgets.retry(candidate.terms.model, now, failover=first) and health.allows(
-                candidate, now
-            )
+        affordable = self._may_fail_over(candidate, now) if why == "failover" else self._may_hedge(candidate)
+        if not affordable or not self._health.allows(candidate, now):
+            return False
+        self._starts += 1
+        return True
+
+    def _may_fail_over(self, candidate: Candidate, now: float) -> bool:
+        first = self._failovers == 0
+        self._failovers += 1
+        return self._health.budgets.retry(candidate.terms.model, now, failover=first)
+
+    def _may_hedge(self, candidate: Candidate) -> bool:
         if not self._stoppable(candidate):
             return False
         expected = loss(candidate, self._call)
-        if not self._plan.exempt and not health.budgets.hedge(candidate.terms.model, expected):
-            return False
-        return health.allows(candidate, now)
+        return self._plan.exempt or self._health.budgets.hedge(candidate.terms.model, expected)
 
     def _pause(self, failures: int) -> float:
         """Another deployment needs no wait; the second round is of deployments that just failed."""
