@@ -218,7 +218,8 @@ class Exchange:
             reported = self.relay.reported
             receipt.usage_distrusted = reported is not None and not reported.trusted
         if self._contest is not None:
-            self._contest.close(told)
+            unpaid = self.relay.meter.usage() if self.relay is not None and bill is None else None
+            self._contest.close(told, unpaid)
         self._end_hold(bill)
         for observe in self.core.observers:
             observe(receipt)

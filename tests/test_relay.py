@@ -44,7 +44,6 @@ def terms(price: Price, markup: Fraction = Fraction(1), ratio: int = 4000) -> Te
         markup=markup,
         ratio=ratio,
         output_cap=100,
-        first_byte=30.0,
         price_version="1",
     )
 
