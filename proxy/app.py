@@ -26,10 +26,12 @@ from proxy.control.pages import make_pages, make_scrape
 from proxy.control.secrets import WeakSecretError
 from proxy.control.socket import serve_control
 from proxy.edge.directory import Directory
+from proxy.edge.drain import Stop
+from proxy.edge.http1 import serve_http1
 from proxy.edge.http2 import serve_asgi
 from proxy.edge.models import ModelRoutes
 from proxy.edge.routes import Routes
-from proxy.edge.server import ListenError, listen, serve_public
+from proxy.edge.server import ListenError, listen
 from proxy.exchange import Core
 from proxy.observe.metrics import Metrics
 from proxy.policy.budgets import Shares
@@ -39,7 +41,7 @@ from proxy.policy.pulse import Tempo
 from proxy.policy.routing import Router
 from proxy.receipt import Receipt
 from proxy.settings import Provider, Race, Server, Settings
-from proxy.upstream.drain import Drain
+from proxy.upstream.abandoned import Abandoned
 from proxy.upstream.fleet import Fleet, Line
 from proxy.upstream.line import HttpLine
 from proxy.upstream.sim import SimLine
@@ -94,19 +96,19 @@ def _check_certificate(server: Server) -> None:
 
 async def _serve(settings: Settings, listening: socket.socket, scraped: socket.socket | None) -> None:
     async with open_bank(settings) as bank, UpstreamTransport() as transport, trio.open_nursery() as nursery:
-        stop = trio.Event()
-        await nursery.start(_wait_for_signal, stop)
+        stop = Stop()
+        await nursery.start(_wait_for_signals, stop)
         gateway = Gateway(settings, bank, transport)
         socket_path = settings.store.path.parent / "control.sock"
         await nursery.start(serve_control, socket_path, bank.office.command)
         nursery.start_soon(_close_idle, transport)
-        await nursery.start(gateway.drain.run)
+        await nursery.start(gateway.abandoned.run)
         if scraped is not None:
             await nursery.start(serve_asgi, make_scrape(gateway.metrics.render), scraped, settings.server)
         url = _url(settings.server, listening)
         greeting = "" if await bank.office.has_accounts() else await _first_start(bank.office, url)
         print(f"headrace: serving on {url}{greeting}", flush=True)
-        await serve_public(listening, gateway.routes, gateway.cold, settings.server, until=stop.wait)
+        await serve_http1(listening, gateway.routes, gateway.cold, settings.server, stop=stop)
         nursery.cancel_scope.cancel()
 
 
@@ -124,14 +126,14 @@ class Gateway:
         health = _health(settings.race)
         deployments = {deployment.id for model in settings.models for deployment in model.deployments}
         self.metrics = Metrics(bank.desk, health, deployments)
-        self.drain = Drain(self.metrics.drained)
+        self.abandoned = Abandoned(self.metrics.drained)
         core = Core(
             settings=settings,
             router=Router(settings, PriceBook.load(settings.providers)),
             desk=bank.desk,
             fleet=Fleet(lines, WIRES),
             health=health,
-            drain=self.drain,
+            abandoned=self.abandoned,
             unix_time=time.time,
             observers=(self.metrics.observe, *observers),
         )
@@ -168,13 +170,13 @@ async def _close_idle(transport: UpstreamTransport) -> None:
         transport.sweep()
 
 
-async def _wait_for_signal(
-    stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+async def _wait_for_signals(
+    stop: Stop, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         task_status.started()
         async for _ in signals:
-            stop.set()
+            stop.ask()
 
 
 async def _first_start(office: Office, url: str) -> str:

@@ -46,6 +46,7 @@ class Contest:
         self._tried: list[tuple[Attempt, Candidate]] = []
         self._charged: set[int] = set()
         """Attempts whose cost is known already."""
+        self._starts = 0
         self._failovers = 0
         self._rules = Rules(
             stagger=self._stagger, may_start=self._may_start, pause=self._pause, limit=settings.at_once
@@ -81,6 +82,7 @@ class Contest:
         return await self._race([*(each for each in same if each is not broken), broken])
 
     async def _race(self, candidates: Sequence[Candidate]) -> tuple[Candidate, UpstreamStream]:
+        self._starts += 1
         try:
             winner, stream = await race(self._startable(candidates), self._open, rules=self._rules)
         except AllFailedError as failed:
@@ -93,10 +95,11 @@ class Contest:
         taken = (each.terms for attempt, each in self._tried if attempt.accepted and not attempt.trouble)
         return next(taken, None)
 
-    def close(self, told: GatewayError | None) -> None:
+    def close(self, told: GatewayError | None, made: Usage | None = None) -> None:
         """Write down what each attempt costs us, and what the winner's stream says of its deployment.
 
-        To be called once, when the receipt has its figures; `told` is the client's error.
+        To be called once, when the receipt has its figures; `told` is the client's error, `made` what the
+        winner made of an answer that nobody pays for.
         """
         receipt, health = self._receipt, self._health
         for attempt, candidate in self._tried:
@@ -104,7 +107,7 @@ class Contest:
                 continue
             price = candidate.cost or candidate.terms.price
             if attempt is receipt.winner:
-                attempt.cost = cost(receipt.usage, price)
+                attempt.cost = cost(made or receipt.usage, price)
                 if (
                     receipt.outcome == "client_abort"
                     and not candidate.deployment.provider.cancel_stops_billing
@@ -151,21 +154,25 @@ class Contest:
 
     def _may_start(self, candidate: Candidate, why: Why) -> bool:
         now = trio.current_time()
-        health = self._health
-        if len(self._receipt.attempts) >= self._settings.attempts or health.wait(candidate, now):
+        # Counted here, as those that start together have not begun when the next one asks.
+        if self._starts >= self._settings.attempts or self._health.wait(candidate, now):
             return False
-        if why == "failover":
-            first = self._failovers == 0
-            self._failovers += 1
-            return health.budgets.retry(candidate.terms.model, now, failover=first) and health.allows(
-                candidate, now
-            )
+        affordable = self._may_fail_over(candidate, now) if why == "failover" else self._may_hedge(candidate)
+        if not affordable or not self._health.allows(candidate, now):
+            return False
+        self._starts += 1
+        return True
+
+    def _may_fail_over(self, candidate: Candidate, now: float) -> bool:
+        first = self._failovers == 0
+        self._failovers += 1
+        return self._health.budgets.retry(candidate.terms.model, now, failover=first)
+
+    def _may_hedge(self, candidate: Candidate) -> bool:
         if not self._stoppable(candidate):
             return False
         expected = loss(candidate, self._call)
-        if not self._plan.exempt and not health.budgets.hedge(candidate.terms.model, expected):
-            return False
-        return health.allows(candidate, now)
+        return self._plan.exempt or self._health.budgets.hedge(candidate.terms.model, expected)
 
     def _pause(self, failures: int) -> float:
         """Another deployment needs no wait; the second round is of deployments that just failed."""
@@ -181,7 +188,7 @@ class Contest:
         needs = Needs(terms.reasoning, terms.max_output)
         try:
             stream = await self._fleet.open(
-                deployment, self._call, attempt, first_byte=terms.first_byte, needs=needs
+                deployment, self._call, attempt, first_byte=candidate.first_byte, needs=needs
             )
         except UpstreamError as error:
             self._health.failed(

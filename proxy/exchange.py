@@ -43,7 +43,7 @@ from proxy.receipt import Outcome, Receipt
 from proxy.recording import record_of
 from proxy.relay import Meter, Relay
 from proxy.settings import Settings
-from proxy.upstream.drain import Drain
+from proxy.upstream.abandoned import Abandoned
 from proxy.upstream.fleet import Fleet, UpstreamStream
 from proxy.words.call import Call
 from proxy.words.chat import ChatRequest
@@ -65,7 +65,7 @@ class Core:
     desk: Desk
     fleet: Fleet
     health: Health
-    drain: Drain
+    abandoned: Abandoned
     unix_time: Callable[[], float]
     observers: Sequence[Callable[[Receipt], None]] = ()
 
@@ -184,7 +184,7 @@ class Exchange:
         self.settle(error)
         if self.stream is not None:
             if self._reads_on(self.stream):
-                self.core.drain.take(self.stream)
+                self.core.abandoned.take(self.stream)
             else:
                 self.stream.close()
 
@@ -218,7 +218,8 @@ class Exchange:
             reported = self.relay.reported
             receipt.usage_distrusted = reported is not None and not reported.trusted
         if self._contest is not None:
-            self._contest.close(told)
+            unpaid = self.relay.meter.usage() if self.relay is not None and bill is None else None
+            self._contest.close(told, unpaid)
         self._end_hold(bill)
         for observe in self.core.observers:
             observe(receipt)
@@ -244,6 +245,8 @@ class Exchange:
             return "client_abort"
         if told is None:
             return "ok" if self.relay is not None and self.relay.done else "shutdown"
+        if told.detail.get("reason") == "draining":
+            return "shutdown"
         if told.name == "insufficient_credits" or told.name == "internal_error":  # noqa: PLR1714 - mypy narrows
             return told.name
         return "upstream_error" if self.receipt.attempts else "refused"

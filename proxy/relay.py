@@ -5,7 +5,8 @@ It is synchronous. A door owns the I/O around it and drives it in its own way: r
 undecided: the door waits for `more`, calls `resume`, and reads on.
 
 What was handed out for sending is what a client that leaves is billed for, so a frame is metered before
-its bytes exist, and one the hold cannot pay for is never encoded.
+its bytes exist, and one the hold cannot pay for is never encoded. What the client's socket never took of
+the last bytes handed out is given back by `take_back`.
 """
 
 from __future__ import annotations
@@ -144,8 +145,11 @@ class Relay:
     __slots__ = (
         "_decoder",
         "_encoder",
+        "_marks",
         "_purse",
         "_said",
+        "_sizes",
+        "_taken_back",
         "_waiting",
         "bill",
         "broken",
@@ -165,6 +169,11 @@ class Relay:
         self._encoder = encoder
         self._purse = purse
         self._waiting: deque[Frame] = deque()
+        self._marks: list[tuple[int, int]] = []
+        """What the meter showed before each of the frames encoded last."""
+        self._sizes: list[int] = []
+        """Bytes that each of them became."""
+        self._taken_back = False
         self.meter = meter
         self.bill: Bill | None = None
         self.reported: UsageReport | None = None
@@ -178,7 +187,7 @@ class Relay:
     @property
     def complete(self) -> bool:
         """Whether the upstream's answer came whole and all of it was relayed."""
-        return self._decoder.complete and not self._waiting
+        return self._decoder.complete and not self._waiting and not self._taken_back
 
     def begin(self, frames: Iterable[Frame]) -> bytes:
         """Relay what was read while the attempt was opened."""
@@ -227,6 +236,16 @@ class Relay:
         self.error = error
         return self._encoder.fail(error)
 
+    def take_back(self, unsent: int) -> None:
+        """Uncount the frames that the last `unsent` bytes handed out hold any part of; they never went out.
+
+        To be called where the answer goes no further, before it is billed.
+        """
+        while unsent > 0 and self._sizes:
+            unsent -= self._sizes.pop()
+            self.meter.answer_bytes, self.meter.reasoning_bytes = self._marks.pop()
+            self._taken_back = True
+
     def final_bill(self) -> Bill:
         """Return what the client pays if the answer ends as it stands.
 
@@ -244,7 +263,8 @@ class Relay:
         payable = self._meter(frames)
         if self._said is not None:
             self._said.add(payable)
-        out = self._encoder.feed(payable) if payable else b""
+        self._sizes = []
+        out = self._encode(payable) if payable else b""
         if self.done or self.starved:
             return out
         if self.error is not None:
@@ -255,14 +275,27 @@ class Relay:
             return out + self._end()
         return out
 
+    def _encode(self, frames: list[Frame]) -> bytes:
+        if len(frames) == 1:
+            out = self._encoder.feed(frames)
+            self._sizes = [len(out)]
+            return out
+        pieces = [self._encoder.feed((each,)) for each in frames]
+        self._sizes = [len(piece) for piece in pieces]
+        return b"".join(pieces)
+
     def _meter(self, frames: list[Frame]) -> list[Frame]:
         """Count frames until one that the hold cannot pay for; the rest waits."""
         meter = self.meter
+        marks: list[tuple[int, int]] = []
+        self._marks = marks
         for index, each in enumerate(frames):
+            marks.append((meter.answer_bytes, meter.reasoning_bytes))
             for event in each.events:
                 self._count(event)
             if meter.low is not None and meter.relayed_bytes > meter.low and not self._afford(each):
                 self._waiting.extend(frames[index:])
+                marks.pop()
                 return frames[:index]
         return frames
 

@@ -122,6 +122,11 @@ async def test_no_more_are_tried_in_all_than_is_set(autojump_clock: object) -> N
     assert await Scene([FAIL, FAIL, QUICK], race=Race(attempts=2)).run() == "upstream_error at 0: p0@0 p1@0"
 
 
+async def test_nor_are_more_that_start_together(autojump_clock: object) -> None:
+    scene = Scene([SLOW, STUCK, QUICK], "race", Race(attempts=2))
+    assert await scene.run() == "p0 at 5: p0@0 p1@0"
+
+
 async def test_another_round_waits_first(autojump_clock: object) -> None:
     scene = Scene([FAIL, FAIL], race=Race(again=1))
     await scene.run()

@@ -14,7 +14,7 @@ from proxy.dialects.base import Answer, Bill
 from proxy.dialects.openai import OpenAIDialect
 from proxy.policy.plan import Terms
 from proxy.relay import Meter, Relay
-from proxy.wires.openai import OpenAIDecoder
+from proxy.wires.openai_stream import OpenAIDecoder
 from proxy.words.chat import (
     MADE_IMAGE_TOKENS,
     Event,
@@ -44,7 +44,6 @@ def terms(price: Price, markup: Fraction = Fraction(1), ratio: int = 4000) -> Te
         markup=markup,
         ratio=ratio,
         output_cap=100,
-        first_byte=30.0,
         price_version="1",
     )
 
@@ -422,6 +421,34 @@ class TestBill:
         assert scene.relay.final_bill() == Bill(Usage(input=PROMPT, output=1), 11, estimated=True)
         scene.feed()
         assert scene.relay.final_bill() == Bill(Usage(input=PROMPT, output=2), 12, estimated=True)
+
+    @pytest.mark.fault("F5", "F10")
+    @pytest.mark.parametrize(
+        ("unsent", "answer"),
+        [(0, 16), (1, 12), (4, 12), (5, 8), (8, 8), (9, 4), (12, 4), (10_000, 4)],
+    )
+    def test_what_the_socket_never_took_is_taken_back_frame_by_frame(self, unsent: int, answer: int) -> None:
+        scene = Scene([text("none")], [text("four"), text("more"), text("gone")])
+        scene.feed(2)
+        scene.relay.take_back(unsent)
+        assert scene.relay.meter.answer_bytes == answer
+        assert scene.relay.final_bill().usage.output == answer // 4
+
+    def test_the_report_is_not_for_an_answer_of_which_a_part_was_taken_back(self) -> None:
+        scene = Scene([text("Hell"), text("o")], [END, report(self.USAGE)])
+        scene.feed(2)
+        assert not scene.relay.final_bill().estimated
+        scene = Scene([text("Hell"), text("o"), END, report(self.USAGE)])
+        scene.feed()
+        scene.relay.take_back(1)
+        assert scene.relay.final_bill() == Bill(Usage(input=PROMPT, output=1), 11, estimated=True)
+
+    def test_frames_that_were_never_paid_for_are_not_taken_back_twice(self) -> None:
+        scene = Scene([text("x" * 396), text("yyyy"), text("zzzz")], hold=111)
+        scene.feed()
+        assert scene.state == "starved"
+        scene.relay.take_back(1)
+        assert scene.relay.meter.answer_bytes == 396
 
     def test_a_failure_after_the_finish_still_leaves_the_report_true(self) -> None:
         scene = Scene([text("Hello"), END, report(self.USAGE)])

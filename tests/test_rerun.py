@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.rerun import Rerun, Said
-from proxy.wires.openai import OpenAIDecoder
+from proxy.wires.openai_stream import OpenAIDecoder
 from proxy.words.chat import (
     Event,
     Finished,

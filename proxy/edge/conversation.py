@@ -1,9 +1,10 @@
-"""One chat completion on one connection: the answer, the watch for the client, the comments in silence."""
+"""One chat completion on one connection: opening it, answering it, and what happens if the client leaves."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import math
+from collections.abc import Mapping
 from typing import Final
 
 import trio
@@ -15,13 +16,12 @@ from proxy.words.errors import GatewayError
 from proxy.words.money import credits_text
 from proxy.words.sse import KEEP_ALIVE
 
-from .http import JSON, ClientGoneError, Reply, Request
-from .pump import pump
+from .drain import draining
+from .http import JSON, ClientGoneError, Reply
+from .transfer import COMMENT_EVERY, Transfer
 
 FIRST_COMMENT_AFTER: Final = 10.0
 """Seconds a stream's status line waits for the first event."""
-COMMENT_EVERY: Final = 15.0
-"""Seconds of silence between comments."""
 
 _log = logging.getLogger("headrace.edge")
 _SSE: Final = {
@@ -32,33 +32,62 @@ _SSE: Final = {
 
 
 class Conversation:
-    """One exchange, answered. `run` owns the request's only nursery; nothing outlives it."""
+    """One exchange, answered in the task that calls `run`; nothing outlives it.
 
-    def __init__(self, exchange: Exchange, request: Request, reply: Reply, label: str) -> None:
+    Attributes:
+        alarm: see `http.Watcher`.
+    """
+
+    __slots__ = (
+        "_exchange",
+        "_expelled",
+        "_label",
+        "_last_words",
+        "_over",
+        "_reply",
+        "_scope",
+        "_started",
+        "alarm",
+    )
+
+    def __init__(self, exchange: Exchange, reply: Reply, label: str) -> None:
         self._exchange = exchange
-        self._request = request
         self._reply = reply
         self._label = label
         self._started = False
         self._over = False
-        self._sent_at = trio.current_time()
-        self._commenting: trio.Event | None = None
+        self._expelled: GatewayError | None = None
+        self._last_words = b""
+        self._scope = trio.CancelScope()
+        self.alarm = trio.current_time() + FIRST_COMMENT_AFTER if exchange.call.stream else math.inf
 
     async def run(self) -> None:
         """Answer. Cancelling stops the upstream and settles what was relayed."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch, nursery.cancel_scope)
-            if self._exchange.call.stream:
-                nursery.start_soon(self._comment)
+        with self._scope:
+            self._reply.watch(self)
             await self._answer()
-            nursery.cancel_scope.cancel()
+        if self._expelled is not None:
+            await self._say_goodbye(self._expelled)
 
-    async def _watch(self, scope: trio.CancelScope) -> None:
-        await self._request.wait_gone()
+    def expel(self) -> None:
+        """Stop now, settle, and tell the client why, in-band where there is no other way."""
+        if not self._over:
+            self._expelled = draining()
+            self._scope.cancel()
+
+    def gone(self) -> None:
+        """Stop everything now, whoever is waiting for what; see `http.Watcher`."""
         # A server also says "gone" of a client whose answer has just gone out whole.
         if not self._over:
+            self._scope.cancel()
+            self._take_back()
             self._exchange.leave()
-            scope.cancel()
+
+    def overdue(self) -> tuple[int, Mapping[str, str], bytes]:
+        """Keep a silent stream open; see `http.Watcher`."""
+        self._started = True
+        self.alarm = trio.current_time() + COMMENT_EVERY
+        return 200, {**_SSE, **self._identity()}, KEEP_ALIVE
 
     async def _answer(self) -> None:
         exchange = self._exchange
@@ -68,11 +97,17 @@ class Conversation:
         except GatewayError as failure:
             error = failure
         except ClientGoneError:
+            self._take_back()
             exchange.leave()
         except Exception:  # noqa: BLE001 - one request must not take its neighbours down
-            _log.exception("request %s failed inside", self._label)
+            # What has been closed because the client left may fail before the cancellation arrives.
+            if not self._scope.cancel_called:
+                _log.exception("request %s failed inside", self._label)
             error = GatewayError("internal_error", "The gateway failed.")
         finally:
+            self._take_back()
+            if self._expelled is not None:
+                self._cut_short(self._expelled)
             exchange.close(error)
         if error is not None:
             await self._fail(error)
@@ -80,59 +115,55 @@ class Conversation:
     async def _relay(self, relay: Relay) -> None:
         exchange = self._exchange
         assert exchange.stream is not None  # noqa: S101 - open() returned
+        transfer = Transfer(exchange, relay, exchange.stream)
+        self.alarm = math.inf
         if exchange.call.stream:
-            await self._start(self._headers())
-            await pump(exchange, relay, exchange.stream, self._send)
-            await self._reply.end()
+            if not self._started:
+                self._started = True
+                await self._reply.start(200, {**_SSE, **self._headers()})
+            await self._reply.relay(transfer)
         else:
-            pieces: list[bytes] = []
-            await pump(exchange, relay, exchange.stream, _collector(pieces))
-            await self._reply.whole(200, self._whole_headers(relay), b"".join(pieces))
+            body = await self._reply.collect(transfer)
+            await self._reply.whole(200, self._whole_headers(relay), body)
         self._over = True
         if relay.error is None:
             await exchange.stream.drain()
 
-    async def _start(self, headers: Mapping[str, str]) -> None:
-        if not self._started:
-            self._started = True
-            await self._reply.start(200, {**_SSE, **headers})
-
-    async def _send(self, data: bytes) -> None:
-        if self._commenting is not None:
-            await self._commenting.wait()
-        receipt = self._exchange.receipt
-        self._sent_at = trio.current_time()
-        if receipt.first_relayed_at is None:
-            receipt.first_relayed_at = self._sent_at
-        await self._reply.send(data)
-
-    async def _comment(self) -> None:
-        """Keep a silent stream open; the first comment sends the status line ahead of the answer."""
-        while True:
-            silence = COMMENT_EVERY if self._started else FIRST_COMMENT_AFTER
-            due = self._sent_at + silence
-            if trio.current_time() < due:
-                await trio.sleep_until(due)
-                continue
-            self._commenting = trio.Event()
-            try:
-                await self._start(self._identity())
-                await self._reply.send(KEEP_ALIVE)
-            finally:
-                self._commenting.set()
-                self._commenting = None
-            self._sent_at = trio.current_time()
+    def _take_back(self) -> None:
+        """Do not bill what has not left; without effect once the bill is settled."""
+        unsent = self._reply.unsent
+        if unsent and self._exchange.relay is not None:
+            self._exchange.relay.take_back(unsent)
 
     async def _fail(self, error: GatewayError) -> None:
         """Tell the client, by a true status or, where it has its 200, by the one last chunk."""
         exchange = self._exchange
+        self.alarm = math.inf
         if not self._started:
             body = exchange.dialect.error(error, self._label)
             headers = {**JSON, **self._identity(), **error_headers(error)}
             await self._reply.whole(error.face.status, headers, body)
             return
-        await self._send(_late_failure(exchange, error))
+        await self._reply.send(_late_failure(exchange, error))
         await self._reply.end()
+
+    def _cut_short(self, error: GatewayError) -> None:
+        """Settle an answer that goes no further. One that only lacks its end gets it."""
+        exchange, relay = self._exchange, self._exchange.relay
+        if relay is None or not exchange.call.stream:
+            exchange.close(error)
+        elif not relay.done:
+            self._last_words = relay.close() if relay.complete else relay.fail(error)
+
+    async def _say_goodbye(self, error: GatewayError) -> None:
+        """Tell a client that was sent away; one that has not even taken what it was sent is told nothing."""
+        if self._reply.unsent or self._over:
+            return
+        if self._last_words:
+            await self._reply.send(self._last_words)
+            await self._reply.end()
+        elif self._exchange.relay is None or not self._started:
+            await self._fail(error)
 
     def _identity(self) -> dict[str, str]:
         exchange = self._exchange
@@ -172,10 +203,3 @@ def _late_failure(exchange: Exchange, error: GatewayError) -> bytes:
         model=exchange.receipt.model,
     )
     return exchange.dialect.encoder(exchange.call, answer).fail(error)
-
-
-def _collector(pieces: list[bytes]) -> Callable[[bytes], Awaitable[None]]:
-    async def collect(data: bytes) -> None:
-        pieces.append(data)
-
-    return collect

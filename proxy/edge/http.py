@@ -7,6 +7,8 @@ from typing import Final, Protocol
 
 from proxy.words.errors import GatewayError
 
+from .transfer import Transfer
+
 JSON: Final = {"content-type": "application/json"}
 
 
@@ -38,11 +40,45 @@ class Request(Protocol):
         ...
 
 
-class Reply(Protocol):
-    """The answer to a request: either `whole`, or `start`, any number of `send`, and `end`."""
+class Watcher(Protocol):
+    """Who answers a client, and is told of it by plain calls, from whichever task.
+
+    Attributes:
+        alarm: when the client wants to hear something, by Trio's clock, unless its answer has begun.
+    """
+
+    alarm: float
+
+    def gone(self) -> None:
+        """The client has left, or has closed its sending side."""
+        ...
+
+    def overdue(self) -> tuple[int, Mapping[str, str], bytes]:
+        """The alarm has gone off: return the answer's status, its headers, and a first piece.
+
+        Later ones are of the piece alone.
+        """
+        ...
+
+
+class Answering(Protocol):
+    """As much of a reply as a refusal needs."""
 
     async def whole(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Send a whole answer."""
+        ...
+
+
+class Reply(Answering, Protocol):
+    """The answer to a request: either `whole`, or `start`, any number of `send`, and `relay` or `end`."""
+
+    @property
+    def unsent(self) -> int:
+        """Bytes handed in that are known not to have reached the client's socket."""
+        ...
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher` of the client from now on, until the request is over."""
         ...
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
@@ -51,6 +87,14 @@ class Reply(Protocol):
 
     async def send(self, data: bytes) -> None:
         """Send a piece of it."""
+        ...
+
+    async def relay(self, transfer: Transfer) -> None:
+        """Send what a transfer gives, until it is done, and end it. Raises as `Transfer`."""
+        ...
+
+    async def collect(self, transfer: Transfer) -> bytes:
+        """Return all that a transfer gives, sending nothing. Raises as `Transfer`."""
         ...
 
     async def end(self) -> None:

@@ -1,7 +1,7 @@
 """The HTTP/1.1 door: an accept loop, a task for each connection, one sweeper, and a graceful stop.
 
 Hypercorn's own HTTP/1.1 costs about 500 µs a request under Trio and cannot cut a client that stops
-reading; this is why there is another. It serves plain sockets; TLS and HTTP/2 stay with Hypercorn.
+reading; this is why there is another. Clients that speak HTTP/2 are handed on to Hypercorn.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+import ssl
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import trio
@@ -19,12 +21,15 @@ from proxy.settings import Server
 from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
 
+from .drain import Stop, drain
 from .http1_cold import Cold
 from .http1_connection import Connection, Http1Handler, Service
 from .http1_limits import Limits
-from .http1_peer import Peer, Poll
+from .http1_peer import Peer
+from .http1_secure import SecurePeer
 from .http2 import Door, Hypercorn
 from .lifespan import App, lifespan
+from .poll import Poll
 from .routes import Routes, dialect_of
 
 _AT_ONCE: Final = 64
@@ -41,32 +46,36 @@ async def serve_http1(
     settings: Server,
     *,
     limits: Limits = _LIMITS,
-    until: Callable[[], Awaitable[None]] = trio.sleep_forever,
+    stop: Stop | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve a listening, non-blocking socket until `until` returns, then let requests finish.
+    """Serve a listening, non-blocking socket until `stop` is asked for, then let requests finish.
 
-    Idle connections are closed at once then, and what still runs after `settings.drain` seconds is
-    cancelled. The socket is closed. Cancelling stops at once. Exceptions leave in groups, but no request
-    raises any.
+    Idle connections are closed at once then; what still runs after `settings.drain` seconds, or after two
+    where the stop is hurried, tells its client so and ends. The socket is closed. Cancelling stops at once.
+    Exceptions leave in groups, but no request raises any.
     """
+    stop = stop or Stop()
     hypercorn = Hypercorn(Door(routes, cold), settings)
-    service = Service(_finder(routes, Cold(cold)), hypercorn.take_over, limits, settings.keep_alive)
-    doorman = _Doorman(listening, service)
-    async with lifespan(cold), trio.open_nursery() as background:
-        background.start_soon(doorman.poll.run)
-        background.start_soon(doorman.sweep)
-        async with trio.open_nursery() as connections:
-            with listening:
+    poll = Poll()
+    service = Service(_finder(routes, Cold(cold)), poll, hypercorn.take_over, limits, settings.keep_alive)
+    doorman = _Doorman(listening, service, hypercorn.config.create_ssl_context())
+    with listening, poll:
+        async with lifespan(cold), trio.open_nursery() as background:
+            background.start_soon(poll.run)
+            background.start_soon(doorman.sweep)
+            async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as accepting:
                     accepting.start_soon(doorman.accept, connections)
                     task_status.started()
-                    await until()
+                    await stop.asked.wait()
                     accepting.cancel_scope.cancel()
-            connections.cancel_scope.deadline = trio.current_time() + settings.drain
-            doorman.stop()
-            await hypercorn.stop()
-        background.cancel_scope.cancel()
+                listening.close()
+                doorman.stop()
+                await hypercorn.stop()
+                cut = partial(doorman.cut, connections.cancel_scope)
+                background.start_soon(drain, settings.drain, stop, routes.expel, cut)
+            background.cancel_scope.cancel()
 
 
 def _finder(routes: Routes, cold: Cold) -> Callable[[str, str], Http1Handler]:
@@ -79,11 +88,13 @@ def _finder(routes: Routes, cold: Cold) -> Callable[[str, str], Http1Handler]:
 class _Doorman:
     """Lets connections in, and looks after those that are."""
 
-    def __init__(self, listening: socket.socket, service: Service) -> None:
+    def __init__(
+        self, listening: socket.socket, service: Service, context: ssl.SSLContext | None = None
+    ) -> None:
         self._listening = listening
+        self._context = context
         self._service = service
         self._inside: set[Connection] = set()
-        self.poll = Poll()
 
     async def accept(self, nursery: trio.Nursery) -> None:
         """Accept until cancelled; each connection gets a task in `nursery`."""
@@ -107,10 +118,15 @@ class _Doorman:
         if len(self._inside) >= self._service.limits.connections:
             _turn_away(sock)
             return
-        peer = Peer(sock, address[:2], self.poll, self._service.limits.write_stall)
-        connection = Connection(peer, self._service)
+        connection = Connection(self._peer(sock, address[:2]), self._service)
         self._inside.add(connection)
         nursery.start_soon(self._serve, connection)
+
+    def _peer(self, sock: socket.socket, address: tuple[str, int]) -> Peer:
+        service = self._service
+        if self._context is None:
+            return Peer(sock, address, service.poll, service.limits.write_stall)
+        return SecurePeer(sock, address, service.poll, service.limits.write_stall, self._context)
 
     async def _serve(self, connection: Connection) -> None:
         try:
@@ -123,7 +139,7 @@ class _Doorman:
         while True:
             await trio.sleep(self._service.limits.sweep)
             now = trio.current_time()
-            for connection in self._inside:
+            for connection in tuple(self._inside):
                 if connection.peer.deadline <= now:
                     connection.peer.expire()
 
@@ -132,6 +148,12 @@ class _Doorman:
         self._service.stopping = True
         for connection in self._inside:
             connection.stop()
+
+    def cut(self, tasks: trio.CancelScope) -> None:
+        """End every connection now: its socket as well, which some wait for behind a shield."""
+        for connection in self._inside:
+            connection.peer.cut()
+        tasks.cancel()
 
 
 def _turn_away(sock: socket.socket) -> None:

@@ -14,7 +14,7 @@ from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
 
 from .http import ClientGoneError
-from .http1_reply import Http1Reply
+from .http1_live import LiveReply
 from .http1_request import Http1Request
 from .http2 import Message
 from .lifespan import App
@@ -33,7 +33,7 @@ class Cold:
     def __init__(self, app: App) -> None:
         self._app = app
 
-    async def __call__(self, request: Http1Request, reply: Http1Reply) -> None:
+    async def __call__(self, request: Http1Request, reply: LiveReply) -> None:
         """Answer one request."""
         try:
             body = await request.body(MAX_BODY)
@@ -50,7 +50,7 @@ class Cold:
 class _Exchange:
     """ASGI's `receive` and `send` of one request."""
 
-    def __init__(self, request: Http1Request, reply: Http1Reply, body: bytes) -> None:
+    def __init__(self, request: Http1Request, reply: LiveReply, body: bytes) -> None:
         self._request = request
         self._reply = reply
         self._body: bytes | None = body
@@ -119,7 +119,7 @@ def _scope(request: Http1Request) -> Message:
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1" if head.modern else "1.0",
         "method": head.method,
-        "scheme": "http",
+        "scheme": "https" if request.peer.secure else "http",
         "path": head.path,
         "raw_path": head.target,
         "query_string": head.query,

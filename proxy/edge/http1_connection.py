@@ -19,13 +19,15 @@ from proxy.words.ids import request_id
 
 from .http1_head import END, Head, check_size, path_of, read_head
 from .http1_limits import Limits
+from .http1_live import LiveReply
 from .http1_peer import READ_SIZE, Peer
 from .http1_reply import Clock, Http1Reply
 from .http1_request import Http1Request
 from .models import refuse
+from .poll import Poll
 from .routes import dialect_of
 
-Http1Handler = Callable[[Http1Request, Http1Reply], Awaitable[None]]
+Http1Handler = Callable[[Http1Request, LiveReply], Awaitable[None]]
 
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\n"
 """What a client begins with that knows we speak HTTP/2 (RFC 9113 section 3.4)."""
@@ -38,12 +40,14 @@ class Service:
 
     Attributes:
         find: from a method and a path to a handler.
+        poll: watches the sockets.
         upgrade: goes on with a connection that turns out to speak HTTP/2, given what was read of it.
         idle: seconds a connection may wait for its next request.
         stopping: each answer is the last one of its connection.
     """
 
     find: Callable[[str, str], Http1Handler]
+    poll: Poll
     upgrade: Callable[[Peer, bytes], Awaitable[None]]
     limits: Limits
     idle: float
@@ -81,6 +85,15 @@ class Connection:
             self.peer.stop_reading()
 
     async def _serve(self) -> None:
+        peer, service = self.peer, self._service
+        if peer.secure:
+            peer.deadline = trio.current_time() + service.limits.head
+            protocol = await peer.begin()
+            peer.deadline = math.inf
+            if protocol == "h2":
+                self._busy = True
+                await service.upgrade(peer, b"")
+                return
         while True:
             try:
                 head = await self._head()
@@ -149,8 +162,15 @@ class Connection:
         def may_persist() -> bool:
             return head.persistent and request.complete and not service.stopping
 
-        modern, bodiless = head.modern, head.method == "HEAD"
-        reply = Http1Reply(self._write, service.clock, may_persist, modern=modern, bodiless=bodiless)
+        reply = LiveReply(
+            self.peer,
+            service.poll,
+            self._write,
+            service.clock,
+            may_persist,
+            modern=head.modern,
+            bodiless=head.method == "HEAD",
+        )
         self._busy = True
         try:
             await service.find(head.method, head.path)(request, reply)
@@ -158,6 +178,8 @@ class Connection:
             _log.exception("%s %s failed inside", head.method, head.path)
             if not reply.begun:
                 await self._fail(head, reply)
+        finally:
+            reply.leave()
         self._busy = False
         self._held = request.held
         if reply.done and not self._lost:
@@ -167,7 +189,7 @@ class Connection:
                 await self._linger()
         return False
 
-    async def _fail(self, head: Head, reply: Http1Reply) -> None:
+    async def _fail(self, head: Head, reply: LiveReply) -> None:
         label = request_id(head.headers.get("x-request-id"))
         error = GatewayError("internal_error", "The gateway failed.")
         await refuse(reply, dialect_of(head.path), error, label)
@@ -183,7 +205,9 @@ class Connection:
         """Send, or note that the client has gone: then whoever watches it is told, and may cancel us now."""
         if not self._lost:
             try:
-                await self.peer.send(data)
+                if data:
+                    self.peer.put(data)
+                await self.peer.flush()
             except OSError:
                 self._lost = True
                 self.peer.cut()

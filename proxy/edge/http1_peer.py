@@ -1,9 +1,4 @@
-"""A client's socket, and the one edge-triggered epoll that watches all of them. It knows no HTTP.
-
-Trio's own `wait_readable` costs two system calls and its bookkeeping each time, and a request waits twice
-(for its bytes, and for the client to leave): here a socket is registered once, when it is accepted, and
-one task wakes whoever waits. It also sees a client leave behind bytes that nobody has read yet.
-"""
+"""A client's socket: its bytes in and out, its deadline, and whether it is still there. It knows no HTTP."""
 
 from __future__ import annotations
 
@@ -11,49 +6,30 @@ import math
 import select
 import socket
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Final, Protocol
 
 import trio
+
+from .poll import BOTH, LEFT, READABLE, WRITABLE, Gate, Poll
 
 READ_SIZE: Final = 64 * 1024
 """Bytes taken from a socket at once, at most."""
 
-_LEFT: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
-_READABLE: Final = select.EPOLLIN | _LEFT
-_WRITABLE: Final = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
-_ALL: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
-_BATCH: Final = 512
 
+class Owner(Protocol):
+    """Who answers the client now, and wants to hear of it. None of these may wait."""
 
-class Gate:
-    """Where one task waits until another opens. Cancelling the wait leaves no trace."""
+    def gone(self) -> None:
+        """The client has closed, or closed its sending side."""
+        ...
 
-    __slots__ = ("_task",)
+    def flushed(self) -> None:
+        """The socket, which was full, has taken everything."""
+        ...
 
-    def __init__(self) -> None:
-        self._task: trio.lowlevel.Task | None = None
-
-    @property
-    def busy(self) -> bool:
-        """Whether a task waits here."""
-        return self._task is not None
-
-    async def wait(self) -> None:
-        """Wait for the next `open`. Raises trio.BusyResourceError where a task waits already."""
-        if self._task is not None:
-            raise trio.BusyResourceError("another task waits here")
-        self._task = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(self._abort)
-
-    def open(self) -> None:
-        """Let the waiting task go on, if there is one."""
-        task, self._task = self._task, None
-        if task is not None:
-            trio.lowlevel.reschedule(task)
-
-    def _abort(self, _: object) -> trio.lowlevel.Abort:
-        self._task = None
-        return trio.lowlevel.Abort.SUCCEEDED
+    def overdue(self) -> None:
+        """The peer's deadline has passed."""
+        ...
 
 
 class Peer:
@@ -62,23 +38,30 @@ class Peer:
     Attributes:
         address: of the client.
         deadline: the time, by Trio's clock, when a sweeper should call `expire`.
-        late: that has happened.
+        late: that has happened, and nobody owned the peer.
         gone: the client has closed, or closed its sending side.
+        owner: is told by callbacks, if there is one.
+        secure: what is said is encrypted.
     """
 
     __slots__ = (
+        "_error",
         "_poll",
         "_readable",
         "_reader",
         "_sock",
         "_stall",
+        "_unsent",
         "_watcher",
         "_writer",
         "address",
         "deadline",
         "gone",
         "late",
+        "owner",
     )
+
+    secure = False
 
     def __init__(self, sock: socket.socket, address: tuple[str, int], poll: Poll, stall: float) -> None:
         """Take over a non-blocking socket; `stall` is how many seconds a send may make no progress."""
@@ -86,46 +69,67 @@ class Peer:
         self._poll = poll
         self._stall = stall
         self._readable = False
+        self._unsent: bytes | memoryview = b""
+        self._error: OSError | None = None
         self._reader, self._writer, self._watcher = Gate(), Gate(), Gate()
         self.address = address
         self.deadline = math.inf
         self.late = self.gone = False
-        poll.add(sock.fileno(), self)
+        self.owner: Owner | None = None
+        poll.add(sock.fileno(), self.wake, BOTH)
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket, for its addresses."""
+        return self._sock
+
+    @property
+    def open(self) -> bool:
+        """Whether it has not been closed by us."""
+        return self._sock.fileno() >= 0
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the socket has not taken yet, or never will."""
+        return len(self._unsent)
+
+    async def begin(self) -> str | None:
+        """Agree on how to speak; return the protocol, if one was agreed on. Raises OSError."""
+        return None
 
     async def receive(self) -> bytes:
         """Return what has arrived, or wait for it; nothing is the end. Raises OSError."""
         while True:
             if not self._readable:
                 await self._reader.wait()
-            # Cleared first: what arrives after the read announces itself again. A short read means that
-            # the socket is empty, and trying again one system call for nothing, unless its end is next:
-            # that was announced together with the bytes.
-            self._readable = False
-            try:
-                data = self._sock.recv(READ_SIZE)
-            except BlockingIOError:
-                continue
-            self._readable = self.gone or len(data) in {0, READ_SIZE}
-            return data
+            data = self._take()
+            if data is not None:
+                return data
+
+    def put(self, data: bytes) -> None:
+        """Send without waiting, and keep what the socket does not take for when it does.
+
+        Where the client has gone nothing is raised: its owner is told in the next turn.
+        """
+        self._put(data)
 
     async def send(self, data: bytes) -> None:
-        """Send everything, waiting only where the socket is full.
+        """Send everything, waiting only where the socket is full. Raises and is cancelled as `flush`."""
+        self.put(data)
+        if self._unsent:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Wait until the socket has taken everything.
 
         Raises:
             OSError: the client has gone, or takes nothing for too long.
         Cancelled, an unknown part was sent.
         """
-        sent = self._send_some(data)
-        if sent == len(data):
-            return
-        rest = memoryview(data)[sent:]
-        try:
-            while rest:
-                self.deadline = trio.current_time() + self._stall
-                await self._writer.wait()
-                rest = rest[self._send_some(rest) :]
-        finally:
-            self.deadline = math.inf
+        while self._unsent:
+            if self._error is not None:
+                raise self._error
+            await self._writer.wait()
 
     async def wait_gone(self) -> None:
         """Return when the client has left, or closed its sending side."""
@@ -138,12 +142,15 @@ class Peer:
         return host, port
 
     def expire(self) -> None:
-        """End what takes too long: a read then sees the end, a send fails."""
-        self.late = True
+        """End what takes too long: a send fails, the owner is told, or a read sees the end."""
         self.deadline = math.inf
-        if self._writer.busy:
+        if self._unsent:
+            self.late = True
             self.cut()
+        elif self.owner is not None:
+            self.owner.overdue()
         else:
+            self.late = True
             self.stop_reading()
 
     def stop_reading(self) -> None:
@@ -155,71 +162,78 @@ class Peer:
         self._shutdown(socket.SHUT_WR)
 
     def cut(self) -> None:
-        """End both directions at once, and wake whoever waits."""
+        """End both directions at once; whoever waits is woken, the owner told, in the next turn."""
         self._shutdown(socket.SHUT_RDWR)
-        self.wake(select.EPOLLHUP)
+        self._poll.again(self.wake, select.EPOLLHUP)
 
     def wake(self, events: int) -> None:
         """Note what epoll says of the socket."""
-        if events & _READABLE:
+        if events & READABLE:
             self._readable = True
             self._reader.open()
-        if events & _WRITABLE:
-            self._writer.open()
-        if events & _LEFT:
+        if events & WRITABLE and self._unsent:
+            self._flush()
+        if events & LEFT and not self.gone:
             self.gone = True
             self._watcher.open()
+            if self.owner is not None:
+                self.owner.gone()
 
     def close(self) -> None:
         """Close the socket. Twice is as good as once."""
-        if self._sock.fileno() >= 0:
-            self._poll.drop(self._sock.fileno())
+        if self.open:
+            self._poll.drop(self._sock.fileno(), self.wake)
             self._sock.close()
 
-    def release(self) -> socket.socket:
-        """Give the socket away; this object is then closed."""
-        self._poll.drop(self._sock.fileno(), registered=True)
-        return socket.socket(self._sock.family, self._sock.type, self._sock.proto, self._sock.detach())
+    def _take(self) -> bytes | None:
+        """Return what has arrived, nothing at the end, None where it is not yet enough."""
+        # Cleared first: what arrives after the read announces itself again. A short read means that
+        # the socket is empty, and trying again one system call for nothing, unless its end is next:
+        # that was announced together with the bytes.
+        self._readable = False
+        try:
+            data = self._sock.recv(READ_SIZE)
+        except BlockingIOError:
+            return None
+        self._readable = self.gone or len(data) in {0, READ_SIZE}
+        return data
+
+    def _put(self, data: bytes) -> None:
+        if self._unsent:
+            self._unsent = b"".join((self._unsent, data))
+            return
+        sent = self._send_some(data)
+        if sent != len(data):
+            self._unsent = memoryview(data)[sent:]
+            self.deadline = trio.current_time() + self._stall
+
+    def _flush(self) -> None:
+        sent = self._send_some(self._unsent)
+        self._unsent = self._unsent[sent:]
+        if self._error is not None or not self._unsent:
+            self.deadline = math.inf
+            self._writer.open()
+            if self.owner is not None and self._error is None:
+                self.owner.flushed()
+        elif sent:
+            self.deadline = trio.current_time() + self._stall
 
     def _send_some(self, data: bytes | memoryview) -> int:
+        """Return how much of it the socket took; what it did not take because it broke stays unsent."""
         try:
             return self._sock.send(data)
         except BlockingIOError:
             return 0
+        except OSError as error:
+            self._break(error)
+            return 0
+
+    def _break(self, error: OSError) -> None:
+        """Take note that nothing can be sent any more."""
+        if self._error is None:
+            self._error = error
+            self.cut()
 
     def _shutdown(self, how: int) -> None:
         with suppress(OSError):  # it may be gone already
             self._sock.shutdown(how)
-
-
-class Poll:
-    """One epoll for the sockets of a server. `run` is its task; without it nobody wakes."""
-
-    def __init__(self) -> None:
-        self._epoll = select.epoll()
-        self._peers: dict[int, Peer] = {}
-
-    def add(self, fileno: int, peer: Peer) -> None:
-        """Watch a socket from now on; what has arrived already is told as well."""
-        self._epoll.register(fileno, _ALL)
-        self._peers[fileno] = peer
-
-    def drop(self, fileno: int, *, registered: bool = False) -> None:
-        """Forget a socket; closing it takes it out of the epoll, unless it stays `registered`."""
-        del self._peers[fileno]
-        if registered:
-            self._epoll.unregister(fileno)
-
-    async def run(self) -> NoReturn:
-        """Wake those whose sockets have something to tell, until cancelled."""
-        peers, poll = self._peers, self._epoll.poll
-        try:
-            while True:
-                await trio.lowlevel.wait_readable(self._epoll.fileno())
-                # Nothing is closed or accepted in between, so a number means the socket it was told of.
-                for fileno, events in poll(0, _BATCH):
-                    peer = peers.get(fileno)
-                    if peer is not None:
-                        peer.wake(events)
-        finally:
-            self._epoll.close()

@@ -33,7 +33,7 @@ class Clock:
 
 
 class Http1Reply:
-    """See `http.Reply`. A client that has left is written to in vain, and without complaint.
+    """The answering part of `http.Reply`. A client that has left is written to in vain, without complaint.
 
     Attributes:
         begun: an answer was begun; no other can be.
@@ -111,16 +111,26 @@ class Http1Reply:
     async def send(self, data: bytes) -> None:
         """Send a piece of it. Cancelled, the connection must be closed."""
         if data and not self._bodiless:  # a chunk of no bytes would be the last one
-            head, self._head = self._head, b""
-            await self._write(b"%b%x\r\n%b\r\n" % (head, len(data), data) if self._chunked else head + data)
+            await self._write(self.framed(data))
 
     async def end(self) -> None:
         """End it."""
-        head, self._head = self._head, b""
-        last = head + _LAST if self._chunked else head
+        last = self.framed_end()
         if last:
             await self._write(last)
+
+    def framed(self, data: bytes) -> bytes:
+        """Frame a piece, which is not empty, to be sent as it is."""
+        head, self._head = self._head, b""
+        return b"%b%x\r\n%b\r\n" % (head, len(data), data) if self._chunked else head + data
+
+    def framed_end(self) -> bytes:
+        """End it by what this returns, which may be nothing."""
+        if self.done:
+            return b""
+        head, self._head = self._head, b""
         self.done = True
+        return head + _LAST if self._chunked else head
 
     def _make_head(self, status: int, pairs: Pairs, framing: str, *, persistent: bool) -> bytes:
         if self.begun:

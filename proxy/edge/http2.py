@@ -8,6 +8,7 @@ ASGI calls `receive`, `http.disconnect` and `send`.
 from __future__ import annotations
 
 import logging
+import math
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
@@ -28,10 +29,13 @@ from hypercorn.typing import ConnectionState
 
 from proxy.settings import Server
 
-from .http import ClientGoneError, body_too_large
+from .drain import Stop, drain
+from .http import ClientGoneError, Watcher, body_too_large
 from .http1_peer import Peer
 from .lifespan import App, lifespan
+from .pump import pump
 from .routes import Routes
+from .transfer import Transfer
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -55,7 +59,10 @@ class Door:
         if scope["type"] == "http":
             handler = self._routes.find(scope["method"], scope["path"])
             if handler is not None:
-                await handler(ASGIRequest(scope, receive), ASGIReply(send))
+                request = ASGIRequest(scope, receive)
+                async with trio.open_nursery() as nursery:
+                    await handler(request, ASGIReply(request, send, nursery))
+                    nursery.cancel_scope.cancel()
                 return
         await self._cold(scope, receive, send)
 
@@ -94,12 +101,27 @@ class ASGIRequest:
 
 
 class ASGIReply:
-    """An answer as ASGI sends it."""
+    """An answer as ASGI sends it. `nursery` lasts as long as the request."""
 
-    __slots__ = ("_send",)
+    __slots__ = ("_comment", "_nursery", "_request", "_send")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, request: ASGIRequest, send: Send, nursery: trio.Nursery) -> None:
+        self._request = request
         self._send = send
+        self._nursery = nursery
+        self._comment: trio.Event | None = None
+        """Set when the comment that is being sent has gone out."""
+
+    @property
+    def unsent(self) -> int:
+        """See `http.Reply`: what was handed to the server counts as sent."""
+        return 0
+
+    def watch(self, watcher: Watcher) -> None:
+        """See `http.Reply`."""
+        self._nursery.start_soon(self._tell_gone, watcher)
+        if watcher.alarm < math.inf:
+            self._nursery.start_soon(self._keep_alive, watcher)
 
     async def whole(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Send a whole answer."""
@@ -112,11 +134,50 @@ class ASGIReply:
 
     async def send(self, data: bytes) -> None:
         """Send a piece of it."""
+        if self._comment is not None:
+            await self._comment.wait()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self) -> None:
         """End it."""
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def relay(self, transfer: Transfer) -> None:
+        """See `http.Reply`."""
+        await pump(transfer, self.send)
+        await self.end()
+
+    async def collect(self, transfer: Transfer) -> bytes:
+        """See `http.Reply`."""
+        pieces: list[bytes] = []
+
+        async def keep(data: bytes) -> None:
+            pieces.append(data)
+
+        await pump(transfer, keep)
+        return b"".join(pieces)
+
+    async def _tell_gone(self, watcher: Watcher) -> None:
+        await self._request.wait_gone()
+        watcher.gone()
+
+    async def _keep_alive(self, watcher: Watcher) -> None:
+        """Send comments until the answer begins."""
+        begun = False
+        while True:
+            await trio.sleep_until(watcher.alarm)
+            if trio.current_time() < watcher.alarm:
+                continue
+            status, headers, piece = watcher.overdue()
+            self._comment = trio.Event()
+            try:
+                if not begun:
+                    begun = True
+                    await self.start(status, headers)
+                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+            finally:
+                self._comment.set()
+                self._comment = None
 
 
 async def serve_asgi(
@@ -124,28 +185,32 @@ async def serve_asgi(
     listening: socket.socket,
     settings: Server,
     *,
-    until: Callable[[], Awaitable[None]] = trio.sleep_forever,
+    stop: Stop | None = None,
+    expel: Callable[[], None] = lambda: None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve an ASGI application until `until` returns, then let requests finish within `drain` seconds.
+    """Serve an ASGI application until `stop` is asked for, then let requests finish within `drain` seconds.
+
+    Those that do not are ended by `expel`; after two seconds already where the stop is hurried. No TLS.
 
     Hypercorn's own loop would do, but for two things: an exception in one connection ends it, and with it
     all others, and clients can cause some (https://github.com/pgjones/hypercorn, `protocol/h2.py`).
     """
+    stop = stop or Stop()
     server = Hypercorn(app, settings)
     listener: Any = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-    tls = server.config.create_ssl_context()
-    if tls is not None:
-        listener = trio.SSLListener(listener, tls, https_compatible=True)
-    async with lifespan(app), trio.open_nursery() as connections:
-        async with trio.open_nursery() as accepting:
-            serve = partial(trio.serve_listeners, handler_nursery=connections)
-            await accepting.start(serve, server.serve, [listener])
-            task_status.started()
-            await until()
-            accepting.cancel_scope.cancel()
-        connections.cancel_scope.deadline = trio.current_time() + settings.drain
-        await server.stop()
+    async with lifespan(app), trio.open_nursery() as background:
+        async with trio.open_nursery() as connections:
+            async with trio.open_nursery() as accepting:
+                serve = partial(trio.serve_listeners, handler_nursery=connections)
+                await accepting.start(serve, server.serve, [listener])
+                task_status.started()
+                await stop.asked.wait()
+                accepting.cancel_scope.cancel()
+            await server.stop()
+            cut = connections.cancel_scope.cancel
+            background.start_soon(drain, settings.drain, stop, expel, cut)
+        background.cancel_scope.cancel()
 
 
 class Hypercorn:
@@ -165,8 +230,7 @@ class Hypercorn:
 
     async def take_over(self, peer: Peer, data: bytes) -> None:
         """Serve a connection of another server, of which `data` was read, to its end."""
-        with peer.release() as sock:
-            await self.serve(_Replay(sock, data))
+        await self.serve((_SecurePeerStream if peer.secure else _PeerStream)(peer, data))
 
     async def stop(self) -> None:
         """Close idle connections, and others after their last answer."""
@@ -199,23 +263,54 @@ class _H2Protocol(H2Protocol):
 hypercorn.protocol.H2Protocol = _H2Protocol  # type: ignore[attr-defined]
 
 
-class _Replay:
-    """A socket stream whose first bytes have been read already: as much of one as Hypercorn uses."""
+class _PeerStream:
+    """A peer as a stream: as much of one as Hypercorn uses. Its first bytes have been read already."""
 
-    def __init__(self, sock: socket.socket, data: bytes) -> None:
-        sock.setblocking(False)  # noqa: FBT003 - the standard library takes no keyword
-        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-        self._stream = stream
+    def __init__(self, peer: Peer, data: bytes) -> None:
+        self._peer = peer
         self._data = data
-        self.socket = stream.socket
-        self.send_all, self.send_eof, self.aclose = stream.send_all, stream.send_eof, stream.aclose
+        self.socket = peer.socket
 
-    async def receive_some(self, max_bytes: int) -> bytes | bytearray:
+    async def receive_some(self, max_bytes: int) -> bytes:
         data, self._data = self._data, b""
         if data:
             await trio.lowlevel.checkpoint()
             return data
-        return await self._stream.receive_some(max_bytes)
+        try:
+            return await self._peer.receive()
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+
+    async def send_all(self, data: bytes) -> None:
+        # Hypercorn shields it, but the peer has a deadline: a client that takes nothing is cut.
+        try:
+            await self._peer.send(data)
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+
+    async def send_eof(self) -> None:
+        self._peer.stop_writing()
+
+    async def aclose(self) -> None:
+        # Whoever reads sees the end; the socket is closed by its owner.
+        self._peer.stop_writing()
+        self._peer.stop_reading()
+
+
+class _SecurePeerStream(_PeerStream):
+    """The same where the handshake is over, and what came of it was HTTP/2."""
+
+    transport_stream: _SecurePeerStream
+
+    def __init__(self, peer: Peer, data: bytes) -> None:
+        super().__init__(peer, data)
+        self.transport_stream = self
+
+    async def do_handshake(self) -> None:
+        pass
+
+    def selected_alpn_protocol(self) -> str:
+        return "h2"
 
 
 def _config(settings: Server) -> Config:

@@ -20,7 +20,7 @@ from proxy.words.ids import request_id
 
 from .conversation import Conversation
 from .directory import Directory
-from .http import JSON, ClientGoneError, Reply, Request, body_too_large, check_json
+from .http import JSON, Answering, ClientGoneError, Reply, Request, body_too_large, check_json
 
 _LISTING_SECONDS: Final = 60.0
 _log = logging.getLogger("headrace.edge")
@@ -32,6 +32,7 @@ class ModelRoutes:
     def __init__(self, core: Core, directory: Directory) -> None:
         self._core = core
         self._directory = directory
+        self._running: set[Conversation] = set()
         self._listed = b""
         self._listed_until = 0.0
 
@@ -49,7 +50,17 @@ class ModelRoutes:
             _log.exception("request %s failed while it was read", label)
             await refuse(reply, dialect, GatewayError("internal_error", "The gateway failed."), label)
             return
-        await Conversation(exchange, request, reply, label).run()
+        conversation = Conversation(exchange, reply, label)
+        self._running.add(conversation)
+        try:
+            await conversation.run()
+        finally:
+            self._running.discard(conversation)
+
+    def expel(self) -> None:
+        """End what runs: each client is told why, and billed for what it was sent."""
+        for conversation in tuple(self._running):
+            conversation.expel()
 
     async def _admit(self, request: Request, dialect: OpenAIDialect, label: str) -> Exchange:
         """Authenticate, read and check: everything before a plan is made."""
@@ -105,7 +116,7 @@ def _routed(call: ChatRequest, request: Request) -> ChatRequest:
     return replace(call, wishes=replace(call.wishes, strategy=read_strategy(strategy)))
 
 
-async def refuse(reply: Reply, dialect: OpenAIDialect, error: GatewayError, label: str) -> None:
+async def refuse(reply: Answering, dialect: OpenAIDialect, error: GatewayError, label: str) -> None:
     """Answer with a failure's true status."""
     headers = {**JSON, "x-request-id": label, **error_headers(error)}
     await reply.whole(error.face.status, headers, dialect.error(error, label))

@@ -39,6 +39,10 @@ class Routes:
                 return self._rare(method, path.removeprefix(base), dialect)
         return None
 
+    def expel(self) -> None:
+        """End what runs, telling its clients."""
+        self._models.expel()
+
     def _rare(self, method: str, rest: str, dialect: OpenAIDialect) -> Handler:
         if rest.startswith("models/"):
             if method == "GET":

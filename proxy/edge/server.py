@@ -1,19 +1,11 @@
-"""Listening, and which server does it: our own for HTTP/1.1, Hypercorn where TLS or HTTP/2 is asked for."""
+"""Listening."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
 from typing import Final
 
-import trio
-
-from proxy.settings import Server, split_bind
-
-from .http1 import serve_http1
-from .http2 import Door, serve_asgi
-from .lifespan import App
-from .routes import Routes
+from proxy.settings import split_bind
 
 _BACKLOG: Final = 4096
 _WRITE_STALL_MS: Final = 15_000
@@ -48,21 +40,3 @@ def listen(bind: str) -> socket.socket:
         raise ListenError(f"cannot listen on {bind}: {error.strerror}") from error
     listening.setblocking(False)  # noqa: FBT003 - the standard library takes no keyword
     return listening
-
-
-async def serve_public(
-    listening: socket.socket,
-    routes: Routes,
-    cold: App,
-    settings: Server,
-    *,
-    until: Callable[[], Awaitable[None]] = trio.sleep_forever,
-) -> None:
-    """Serve clients by the door for the socket: Hypercorn where there is TLS, else our own HTTP/1.1.
-
-    Until `until` returns; then requests may finish within `drain` seconds. Either runs `cold`'s lifespan.
-    """
-    if settings.tls_cert is None:
-        await serve_http1(listening, routes, cold, settings, until=until)
-    else:
-        await serve_asgi(Door(routes, cold), listening, settings, until=until)

@@ -19,7 +19,7 @@ class Terms:
 
     `price` is the client's, whoever of the model's deployments wins; markup is applied to the whole
     request. `ratio` is thousandths of a byte per token, `output_cap` the tokens per choice a hold assumes
-    where the client set no limit, `first_byte` seconds.
+    where the client set no limit.
     """
 
     model: str
@@ -28,7 +28,6 @@ class Terms:
     markup: Fraction
     ratio: int
     output_cap: int
-    first_byte: float
     price_version: str
     reasoning: bool = False
     """The model takes `max_completion_tokens` and no `temperature`."""
@@ -51,6 +50,12 @@ class Candidate:
     def id(self) -> str:
         """The deployment's id."""
         return self.deployment.id
+
+    @property
+    def first_byte(self) -> float:
+        """The seconds its provider may take to the first event."""
+        timeouts = self.deployment.provider.timeouts
+        return timeouts.first_byte_reasoning if self.terms.reasoning else timeouts.first_byte
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,6 @@ class Route:
     strategy: Strategy = "failover"
     max_output: int | None = None
     reasoning: bool = False
-    first_byte: float = 30.0
     model: Model | None = None
     costs: tuple[Listing | None, ...] = ()
     """What each candidate's provider charges, where the library knows."""
@@ -205,8 +204,6 @@ class Routes:
             fixed, version = FREE, "unpriced"
         elif price is None:
             raise unpriced(name)
-        timeouts = provider.timeouts
-        first_byte = timeouts.first_byte_reasoning if reasoning else timeouts.first_byte
         return Route(
             name,
             candidates,
@@ -217,7 +214,6 @@ class Routes:
             strategy,
             max_output,
             reasoning,
-            first_byte,
             model,
             tuple(self._book.find(_source(each.provider), each.model) for each in candidates),
         )

@@ -140,7 +140,6 @@ class Router:
             markup=route.markup,
             ratio=DEFAULT_RATIO,
             output_cap=self._output_cap(call.max_tokens, route.max_output, most),
-            first_byte=route.first_byte,
             price_version=route.version,
             reasoning=route.reasoning,
             max_output=_least(model.max_output_tokens if model else None, most),

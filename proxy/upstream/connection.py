@@ -114,6 +114,11 @@ class Connection:
             await trio.lowlevel.wait_readable(self._channel.fileno)
 
     @property
+    def fileno(self) -> int:
+        """The socket's number."""
+        return self._channel.fileno
+
+    @property
     def drained(self) -> bool:
         """Whether the socket was last seen empty."""
         return self._channel.drained

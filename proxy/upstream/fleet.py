@@ -30,6 +30,25 @@ _MAX_LEAD: Final = 4 * 1024 * 1024
 """Bytes an upstream may send before its first event."""
 
 
+class Source(Protocol):
+    """A body that comes over a socket and can be read without waiting.
+
+    Attributes:
+        fileno: of the socket, while more may come by it.
+    """
+
+    fileno: int | None
+
+    @property
+    def drained(self) -> bool:
+        """Whether the socket was last seen empty."""
+        ...
+
+    def take(self) -> bytes | None:
+        """Return the next body bytes, b"" at the clean end, None where none have come."""
+        ...
+
+
 class Reply(Protocol):
     """An upstream's answer: its head, and a body that is read piece by piece.
 
@@ -40,6 +59,11 @@ class Reply(Protocol):
     status: int
     headers: Mapping[str, str]
     """Names in lower case."""
+
+    @property
+    def source(self) -> Source | None:
+        """The body once more, where it comes over a socket."""
+        ...
 
     async def read(self) -> bytes:
         """Return the next body bytes."""
@@ -87,6 +111,11 @@ class UpstreamStream:
             return await self._reply.read()
         except httpx.RequestError as error:
             raise UpstreamError(trouble_of(error)) from error
+
+    @property
+    def source(self) -> Source | None:
+        """The rest of the body, to be read without waiting, where it comes over a socket."""
+        return self._reply.source
 
     async def drain(self) -> None:
         """Wait a moment for the end of a body whose answer is over, so that its connection can serve again.

@@ -60,6 +60,7 @@ class ResponseStream:
         status: of the response, 200 to 999.
         headers: its fields; those that described a coding undone here are gone.
         raw_headers: the same as they came, in order, names in lower case.
+        fileno: the socket's, for who waits by other means; None once all of the message has come.
     """
 
     __slots__ = (
@@ -69,6 +70,7 @@ class ResponseStream:
         "_held",
         "_pool",
         "_streak",
+        "fileno",
         "headers",
         "raw_headers",
         "status",
@@ -89,6 +91,7 @@ class ResponseStream:
         self._streak = 0
         self._closed = False
         self._connection: Connection | None = connection
+        self.fileno: int | None = connection.fileno
         if connection.complete:
             self._release()
 
@@ -106,7 +109,7 @@ class ResponseStream:
             self._streak = 0
             await trio.lowlevel.checkpoint()
         self._streak += 1
-        while not (data := self._take()):
+        while not (data := self._decoded()):
             connection = self._connection
             if connection is None:
                 return self._end()
@@ -115,6 +118,32 @@ class ResponseStream:
                 await connection.wait_readable()
             self._advance(connection)
         return data
+
+    def take(self) -> bytes | None:
+        """Do as `read`, but never wait: None where nothing has come. One read of the socket at most."""
+        data = self._decoded()
+        if data:
+            return data
+        if self._connection is None:
+            return self._end()
+        self._advance(self._connection)
+        data = self._decoded()
+        if data:
+            return data
+        return None if self._connection is not None else self._end()
+
+    @property
+    def source(self) -> Self:
+        """See fleet.Reply."""
+        return self
+
+    @property
+    def drained(self) -> bool:
+        """Whether the socket was last seen empty, so that `take` would do in vain."""
+        connection = self._connection
+        if connection is None or not connection.drained:
+            return False
+        return not self._held and (self._decoder is None or not self._decoder.more)
 
     def close(self) -> None:
         """Be done with it. Unless the whole message has come, the socket is closed at once."""
@@ -126,7 +155,7 @@ class ResponseStream:
         """Do as `close`; never waits."""
         self.close()
 
-    def _take(self) -> bytes:
+    def _decoded(self) -> bytes:
         """Return the bytes at hand."""
         data, self._held = self._held, b""
         decoder = self._decoder
@@ -161,7 +190,7 @@ class ResponseStream:
     def _release(self) -> None:
         connection = self._connection
         if connection is not None:
-            self._connection = None
+            self._connection = self.fileno = None
             self._pool.leave(connection)
 
     def __aiter__(self) -> Self:

@@ -117,7 +117,7 @@ def _failed(status: int, message: str, retry_after: int | None = None) -> SimRep
 class SimReply:
     """An answer that is made as it is read, at the script's pace."""
 
-    __slots__ = ("_chunks", "_script", "_sent", "headers", "status")
+    __slots__ = ("_chunks", "_due", "_script", "_sent", "headers", "status")
 
     def __init__(
         self, status: int, headers: Mapping[str, str], script: Script, chunks: Iterator[bytes]
@@ -126,12 +126,21 @@ class SimReply:
         self.headers = headers
         self._script = script
         self._chunks = chunks
+        self._due: float | None = None
         self._sent = 0
 
+    @property
+    def source(self) -> None:
+        """There is no socket."""
+        return
+
     async def read(self) -> bytes:
-        """Return the next chunk, or many where no pace is set."""
+        """Return the next chunk, or many where no pace is set. Cancelling loses nothing."""
         script = self._script
-        await trio.sleep(self._pause())
+        if self._due is None:
+            self._due = trio.current_time() + self._pause()
+        await trio.sleep_until(self._due)
+        self._due = None
         if script.stall is not None and self._sent >= script.stall:
             await trio.sleep_forever()
         if script.cut is not None and self._sent >= script.cut:

@@ -1,4 +1,4 @@
-"""TLS as a layer over a non-blocking socket: `ssl.MemoryBIO`, a tenth of what trio.SSLStream costs per read.
+"""TLS towards upstreams, over a non-blocking socket.
 
 Certificate and host name are always verified; there is no switch. Knows no HTTP but its ALPN name.
 """
@@ -14,6 +14,8 @@ from typing import Final
 
 import certifi
 import trio
+
+from proxy.tls import TLSLayer
 
 from .channel import READ_SIZE, close_socket, send_all
 
@@ -56,7 +58,7 @@ async def secure(sock: socket.socket, context: ssl.SSLContext, host: str) -> TLS
         ssl.SSLError: also where the peer leaves or breaks off in the middle.
     The socket is the caller's to close, then and when cancelled.
     """
-    channel = TLSChannel(sock, context, host)
+    channel = TLSChannel(sock, TLSLayer(context, host=host))
     try:
         while not await channel.shake_hands():
             await trio.lowlevel.wait_readable(sock)
@@ -70,40 +72,34 @@ async def secure(sock: socket.socket, context: ssl.SSLContext, host: str) -> TLS
 class TLSChannel:
     """A `Channel` that encrypts. Made by `secure`."""
 
-    __slots__ = ("_ended", "_incoming", "_outgoing", "_sock", "_tls", "_unsent", "drained", "fileno")
+    __slots__ = ("_layer", "_sock", "_unsent", "drained", "fileno")
 
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext, host: str) -> None:
+    def __init__(self, sock: socket.socket, layer: TLSLayer) -> None:
         self._sock = sock
+        self._layer = layer
+        self._unsent = b""
         self.fileno = sock.fileno()
         self.drained = True
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
-        self._unsent = b""
-        self._ended = False
 
     async def shake_hands(self) -> bool:
         """Take the handshake as far as it goes; return whether it is done."""
         self._fill()
         try:
-            self._tls.do_handshake()
-        except ssl.SSLWantReadError:
-            await self._flush()
-            return False
+            done = self._layer.shake_hands()
         except ssl.SSLError:
             self._flush_some()  # the alert, which tells the peer why
             raise
         await self._flush()
-        return True
+        return done
 
     def receive(self) -> bytes | None:
         """See Channel. An end without TLS's closing alert raises ssl.SSLEOFError."""
-        if self._ended:
+        if self._layer.ended:
             return b""
         if not self._fill():
             return None
-        data = self._decrypt()
-        if self._outgoing.pending:
+        data = self._layer.read()
+        if self._layer.pending:
             self._flush_some()
         return data
 
@@ -113,7 +109,7 @@ class TLSChannel:
         for start in range(0, len(data), _PIECE):
             if start and start % _TURN == 0:
                 await trio.lowlevel.checkpoint()
-            self._tls.write(view[start : start + _PIECE])
+            self._unsent += self._layer.write(view[start : start + _PIECE])
             await self._flush()
 
     def is_quiet(self) -> bool:
@@ -135,37 +131,18 @@ class TLSChannel:
             self.drained = True
             return False
         self.drained = len(data) < READ_SIZE
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
+        self._layer.feed(data)
         return True
 
-    def _decrypt(self) -> bytes | None:
-        """Return all whole records at hand; b"" at the closing alert; None where no record is whole."""
-        pieces: list[bytes] = []
-        try:
-            while True:
-                piece = self._tls.read(READ_SIZE)
-                if not piece:
-                    self._ended = True
-                    break
-                pieces.append(piece)
-                if not (self._incoming.pending or self._tls.pending()):
-                    break
-        except ssl.SSLWantReadError:
-            pass
-        return b"".join(pieces) if pieces or self._ended else None
-
     async def _flush(self) -> None:
-        data = self._unsent + self._outgoing.read()
+        data = self._unsent + self._layer.outgoing()
         self._unsent = b""
         if data:
             await send_all(self._sock, data)
 
     def _flush_some(self) -> None:
         """Send what TLS answers by itself, as far as the socket takes it; the rest goes next time."""
-        data = self._unsent + self._outgoing.read()
+        data = self._unsent + self._layer.outgoing()
         try:
             self._unsent = data[self._sock.send(data) :]
         except BlockingIOError:

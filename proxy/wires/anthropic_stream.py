@@ -25,11 +25,10 @@ from proxy.words.chat import (
     TextDelta,
     ToolCallDelta,
 )
-from proxy.words.errors import UpstreamError
-from proxy.words.sse import LineTooLongError, SSEDecoder
 
 from .anthropic_errors import reported_error
 from .anthropic_usage import RunningUsage
+from .payloads import PayloadDecoder
 
 FORMAT: Final = "anthropic-claude-v1"
 """How OpenRouter names reasoning that a Claude model alone can read."""
@@ -67,59 +66,22 @@ class _Block:
         """Arguments to be given at the block's end, where no delta gave any; None once one did."""
 
 
-class AnthropicDecoder:
+class AnthropicDecoder(PayloadDecoder):
     """Reads one answer: SSE payloads, each an event."""
 
-    __slots__ = ("_blocks", "_sse", "_stopped", "_tools", "_usage", "done", "failure")
+    __slots__ = ("_blocks", "_stopped", "_tools", "_usage")
 
     def __init__(self) -> None:
-        self._sse = SSEDecoder()
+        super().__init__()
         self._blocks: dict[int, _Block] = {}
         self._tools = 0
         self._usage = RunningUsage()
         self._stopped = False
-        self.done = False
-        self.failure: UpstreamError | None = None
 
     @property
     def complete(self) -> bool:
         """Whether the message gave its reason to stop, and stopped."""
         return self._stopped and self.done
-
-    def feed(self, data: bytes) -> list[Frame]:
-        """Take body bytes; return the frames they complete."""
-        try:
-            payloads = self._sse.feed(data)
-        except LineTooLongError:
-            return self._too_long()
-        return self._frames(payloads)
-
-    def close(self) -> list[Frame]:
-        """Take the end of the body."""
-        try:
-            payloads = self._sse.close()
-        except LineTooLongError:
-            return self._too_long()
-        return self._frames(payloads)
-
-    def _too_long(self) -> list[Frame]:
-        if not self.done and self.failure is None:
-            self.failure = UpstreamError("protocol")
-        return []
-
-    def _frames(self, payloads: list[bytes]) -> list[Frame]:
-        frames: list[Frame] = []
-        for payload in payloads:
-            if self.done or self.failure is not None:
-                break
-            try:
-                frames.append(self._frame(payload))
-            except (ValueError, TypeError, AttributeError, KeyError):
-                # Whatever is wrong with its shape: text may be missing, so the answer is not whole.
-                self.failure = UpstreamError("bad_content")
-            except UpstreamError as error:
-                self.failure = error
-        return frames
 
     def _frame(self, payload: bytes) -> Frame:
         body = orjson.loads(payload)

@@ -27,11 +27,11 @@ from proxy.words.chat import (
     ToolCallDelta,
 )
 from proxy.words.errors import UpstreamError, cleaned
-from proxy.words.sse import LineTooLongError, SSEDecoder
 
 from .gemini_contents import MINTED
 from .gemini_errors import blocked, failure_in_stream, reported_in
 from .gemini_usage import read_usage
+from .payloads import PayloadDecoder
 
 MAX_LINE: Final = 8 * 1024 * 1024
 """Bytes of one payload: an image comes whole in its base64."""
@@ -66,59 +66,23 @@ class _Candidate:
         self.finished = False
 
 
-class GeminiDecoder:
+class GeminiDecoder(PayloadDecoder):
     """Reads one answer."""
 
-    __slots__ = ("_candidates", "_choices", "_mark", "_sse", "_started", "done", "failure")
+    __slots__ = ("_candidates", "_choices", "_mark", "_started")
 
     def __init__(self, choices: int = 1) -> None:
+        super().__init__(MAX_LINE)
         self._choices = choices
-        self._sse = SSEDecoder(MAX_LINE)
         self._mark = ""
         self._started = False
         self._candidates: dict[int, _Candidate] = {}
-        self.done = False
-        self.failure: UpstreamError | None = None
 
     @property
     def complete(self) -> bool:
         """Whether every candidate has finished."""
         begun = self._candidates.values()
         return len(begun) >= self._choices and all(each.finished for each in begun)
-
-    def feed(self, data: bytes) -> list[Frame]:
-        """Take body bytes; return the frames they complete."""
-        try:
-            payloads = self._sse.feed(data)
-        except LineTooLongError:
-            return self._too_long()
-        return self._frames(payloads)
-
-    def close(self) -> list[Frame]:
-        """Take the end of the body."""
-        try:
-            payloads = self._sse.close()
-        except LineTooLongError:
-            return self._too_long()
-        return self._frames(payloads)
-
-    def _too_long(self) -> list[Frame]:
-        self.failure = self.failure or UpstreamError("protocol")
-        return []
-
-    def _frames(self, payloads: list[bytes]) -> list[Frame]:
-        frames: list[Frame] = []
-        for payload in payloads:
-            if self.failure is not None:
-                break
-            try:
-                frames.append(self._frame(payload))
-            except (ValueError, TypeError, AttributeError, KeyError):
-                # Whatever is wrong with its shape: text may be missing, so the answer is not whole.
-                self.failure = UpstreamError("bad_content")
-            except UpstreamError as error:
-                self.failure = error
-        return frames
 
     def _frame(self, payload: bytes) -> Frame:
         body = orjson.loads(payload)

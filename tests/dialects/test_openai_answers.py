@@ -16,7 +16,7 @@ from proxy.dialects.base import Answer, Bill, Encoder, error_headers
 from proxy.dialects.openai import OpenAIDialect, Style
 from proxy.dialects.openai_stream import StreamEncoder
 from proxy.dialects.openai_whole import WholeEncoder
-from proxy.wires.openai import OpenAIDecoder
+from proxy.wires.openai_stream import OpenAIDecoder
 from proxy.words.chat import (
     Event,
     Finished,

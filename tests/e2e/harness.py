@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,9 @@ import trio
 
 from proxy.app import Bank, Gateway, open_bank
 from proxy.bank.ops import Extend
+from proxy.edge.drain import Stop
 from proxy.edge.http1 import serve_http1
+from proxy.edge.http1_limits import Limits
 from proxy.edge.http2 import Door as ASGIDoor
 from proxy.edge.http2 import serve_asgi
 from proxy.edge.server import listen
@@ -27,6 +29,8 @@ UPSTREAM_KEY = "sk-upstream-CANARY-0123456789"
 EMAIL = "user@example.com"
 INPUT, OUTPUT = 1_000_000_000, 2_000_000_000
 """Nano-USD per million tokens: 1000 a prompt token, 2000 an answer's."""
+LIMITS = Limits(sweep=0.01)
+"""Deadlines are looked at more often, since the tests' are short."""
 PRICE = Price(Rates(*[INPUT] * 6, *[OUTPUT] * 4))
 
 
@@ -76,6 +80,8 @@ class Running:
     transport: UpstreamTransport
     receipts: Receipts
     account: int = 0
+    stop: Stop = field(default_factory=Stop)
+    """Asked for at the end of the block, if not before."""
 
     async def key(self, credits: str = "1000", *, email: str = EMAIL, kind: str = "account") -> str:  # noqa: A002
         """Make an account with credits, and a key."""
@@ -117,14 +123,14 @@ async def running(settings: Settings, *, door: Door = "http1") -> AsyncIterator[
             receipts = Receipts()
             gateway = Gateway(settings, bank, transport, observers=[receipts.observe])
             under_test = Running(f"http://{host}:{port}/v1", bank, gateway, transport, receipts)
-            await background.start(gateway.drain.run)
+            await background.start(gateway.abandoned.run)
             async with trio.open_nursery() as nursery:
-                stop = trio.Event()
                 if door == "http1":
-                    start = partial(serve_http1, listening, gateway.routes, gateway.cold)
+                    start = partial(serve_http1, listening, gateway.routes, gateway.cold, limits=LIMITS)
                 else:
-                    start = partial(serve_asgi, ASGIDoor(gateway.routes, gateway.cold), listening)
-                await nursery.start(partial(start, settings.server, until=stop.wait))
+                    asgi = ASGIDoor(gateway.routes, gateway.cold)
+                    start = partial(serve_asgi, asgi, listening, expel=gateway.routes.expel)
+                await nursery.start(partial(start, settings.server, stop=under_test.stop))
                 yield under_test
-                stop.set()
+                under_test.stop.asked.set()
             background.cancel_scope.cancel()

@@ -1,101 +1,140 @@
-"""A client leaves, and the provider charges for the whole answer anyway: it is read on, within bounds."""
+"""A stop that some answers outlast: their clients are told, the ledger is exact, nobody waits longer."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 
-from proxy.upstream import drain
+from proxy.settings import Settings
 from tests.fakes.client import Client, chat, text_of
-from tests.fakes.script import Script
+from tests.fakes.script import ENDLESS, Script
 from tests.fakes.upstream import FaultyUpstream
 
-from .harness import INPUT, OUTPUT, Running, provider, running, settings_for
+from .harness import INPUT, OUTPUT, Door, provider, running, settings_for
+from .test_slow_clients import WORD, stuck
+
+PATH = "/chat/completions"
+PROMPT = 5
+both = pytest.mark.parametrize("door", ["http1", "asgi"])
 
 
-def drained(gateway: Running) -> float:
-    found = gateway.gateway.metrics.registry.get_sample_value(
-        "headrace_drained_tokens_total", {"provider": "up"}
-    )
-    return found or 0.0
+def draining(directory: Path, upstream: FaultyUpstream, seconds: float = 0.1) -> Settings:
+    settings = settings_for(directory, [provider("up", upstream.base_url)])
+    return replace(settings, server=replace(settings.server, drain=seconds))
 
 
-async def leave_after_three(gateway: Running, upstream: FaultyUpstream, tokens: trio.Semaphore) -> None:
-    """Take three of eight tokens, and go."""
-    key = await gateway.key()
-    async with Client(gateway.url, key) as client:
-        await client.request("/chat/completions", chat("m", max_tokens=8))
-        await client.head()
-        payloads: list[bytes] = []
-        while len(text_of(payloads)) < 12:
-            payload = await client.payload()
-            assert payload is not None
-            payloads.append(payload)
-            if 0 < len(text_of(payloads)) < 12:
-                tokens.release()
-        client.close()
-    receipt = await gateway.finished()
-    assert receipt.outcome == "client_abort"
-    assert receipt.cost == (receipt.usage.input * INPUT + 3 * OUTPUT) // 1_000_000
-    assert receipt.usage.output == 3
-    assert await gateway.open_holds() == 0
+def price(tokens: int) -> int:
+    return (PROMPT * INPUT + tokens * OUTPUT) // 1_000_000
 
 
-@pytest.mark.fault("F6")
-async def test_an_answer_that_is_charged_whole_is_read_on(tmp_path: Path, upstream: FaultyUpstream) -> None:
-    tokens = trio.Semaphore(0)
-    upstream.default = Script(gap=tokens, prompt_tokens=10)
-    here = provider("up", upstream.base_url, cancel_stops_billing=False, drain_after_abort=30.0)
-    async with running(settings_for(tmp_path, [here])) as gateway:
-        await leave_after_three(gateway, upstream, tokens)
-        seen = await upstream.wait_request()
-        assert not seen.closed.is_set()
-        for _ in range(8):
-            tokens.release()
-        with trio.fail_after(5):
-            while not drained(gateway):  # noqa: ASYNC110 - a metric announces nothing
-                await trio.sleep(0.01)
-        assert drained(gateway) == 18
-        (attempt,) = gateway.receipts[0].attempts
-        assert attempt.cost == (gateway.receipts[0].usage.input * INPUT + 8 * OUTPUT) // 1_000_000
-
-
-@pytest.mark.parametrize(
-    ("stops", "seconds"),
-    [(True, 30.0), (False, 0.0)],
-    ids=["a cancel stops it", "the operator does not care"],
-)
-async def test_otherwise_it_is_dropped_at_once(
-    tmp_path: Path, upstream: FaultyUpstream, stops: bool, seconds: float
+@both
+@pytest.mark.fault("F99")
+@pytest.mark.parametrize("model", ["m", "sim/lorem:tokens=100000,tps=50"])
+async def test_a_stream_that_outlasts_it_ends_with_an_error_and_is_settled_exactly(
+    tmp_path: Path, upstream: FaultyUpstream, door: Door, model: str
 ) -> None:
-    tokens = trio.Semaphore(0)
-    upstream.default = Script(gap=tokens)
-    here = provider("up", upstream.base_url, cancel_stops_billing=stops, drain_after_abort=seconds)
-    async with running(settings_for(tmp_path, [here])) as gateway:
-        await leave_after_three(gateway, upstream, tokens)
-        with trio.fail_after(2):
-            await upstream.wait_closed()
-        assert drained(gateway) == 0
+    upstream.default = Script(tokens=ENDLESS, gap=0.01)
+    async with running(draining(tmp_path, upstream), door=door) as gateway:
+        key = await gateway.key()
+        async with Client(gateway.url, key) as client:
+            await client.request(PATH, chat(model, max_tokens=100))
+            await client.head()
+            payloads = await client.payloads(3)
+            gateway.stop.ask()
+            payloads += await client.payloads()
+            assert client.answer.complete
+            assert await client.at_end()
+        last = json.loads(payloads[-1])
+        assert last["choices"][0]["finish_reason"] == "error"
+        assert (last["error"]["type"], last["error"]["reason"]) == ("service_unavailable", "draining")
+        receipt = await gateway.finished()
+        assert (receipt.outcome, receipt.error) == ("shutdown", "service_unavailable")
+        assert receipt.relayed_bytes == len(text_of(payloads))
+        if model == "m":
+            assert receipt.cost == price(receipt.relayed_bytes // 4)
+            assert (await upstream.wait_closed()).aborted
+        assert await gateway.open_holds() == 0
 
 
-@pytest.mark.parametrize("bound", ["time", "number", "bytes", "stop"])
-async def test_reading_on_has_bounds(
-    tmp_path: Path, upstream: FaultyUpstream, monkeypatch: pytest.MonkeyPatch, bound: str
+@both
+@pytest.mark.fault("F99")
+@pytest.mark.parametrize(("stream", "tokens"), [(True, 0), (False, 0), (False, 3)])
+async def test_what_had_no_status_yet_gets_a_true_one_and_pays_nothing(
+    tmp_path: Path, upstream: FaultyUpstream, door: Door, stream: bool, tokens: int
 ) -> None:
-    tokens = trio.Semaphore(0)
-    upstream.default = Script(gap=tokens)
-    monkeypatch.setattr(drain, "MOST", 0 if bound == "number" else 1)
-    monkeypatch.setattr(drain, "MOST_BYTES", 1 if bound == "bytes" else 2**20)
-    seconds = 0.05 if bound == "time" else 30.0
-    here = provider("up", upstream.base_url, cancel_stops_billing=False, drain_after_abort=seconds)
-    async with running(settings_for(tmp_path, [here])) as gateway:
-        await leave_after_three(gateway, upstream, tokens)
-        if bound == "bytes":
-            tokens.release()
-        if bound != "stop":
-            with trio.fail_after(5):
-                await upstream.wait_closed()
-    with trio.fail_after(5):
-        await upstream.wait_closed()
+    upstream.default = Script(role=False, at=((tokens, "stall"),))
+    async with running(draining(tmp_path, upstream), door=door) as gateway:
+        key = await gateway.key()
+        async with Client(gateway.url, key) as client:
+            await client.request(PATH, chat(max_tokens=8, stream=stream))
+            await upstream.wait_request()
+            await upstream.wait_tokens(tokens)
+            gateway.stop.ask()
+            answer = await client.whole()
+        assert (answer.status, answer.error["type"]) == (503, "service_unavailable")
+        assert (answer.error["reason"], answer.headers["retry-after"]) == ("draining", "1")
+        receipt = await gateway.finished()
+        assert (receipt.outcome, receipt.cost) == ("shutdown", 0)
+        assert (await upstream.wait_closed()).aborted
+        assert await gateway.open_holds() == 0
+
+
+@pytest.mark.fault("F99")
+async def test_a_client_that_does_not_read_is_not_waited_for_and_pays_for_what_its_socket_took(
+    tmp_path: Path, upstream: FaultyUpstream
+) -> None:
+    upstream.default = Script(tokens=ENDLESS, word=WORD)
+    async with running(draining(tmp_path, upstream), door="http1") as gateway:
+        async with Client(gateway.url, await gateway.key("1000000000")) as client:
+            await client.request(PATH, chat(max_tokens=100_000))
+            await client.head()
+            await stuck(upstream)
+            gateway.stop.ask()
+            receipt = await gateway.finished()
+            payloads = await client.payloads()
+        assert b"draining" not in payloads[-1]
+        got = len(text_of(payloads))
+        assert receipt.relayed_bytes in {got, got - len(WORD)}
+        assert (receipt.outcome, receipt.cost) == ("shutdown", price(receipt.relayed_bytes // 4))
+
+
+@both
+@pytest.mark.fault("F99")
+async def test_who_asks_twice_waits_no_longer_than_two_seconds(
+    tmp_path: Path, upstream: FaultyUpstream, door: Door
+) -> None:
+    upstream.default = Script(tokens=ENDLESS, gap=0.01)
+    with trio.fail_after(10):
+        async with running(draining(tmp_path, upstream, 3600), door=door) as gateway:
+            key = await gateway.key()
+            async with Client(gateway.url, key) as client:
+                await client.request(PATH, chat(max_tokens=100))
+                await client.head()
+                gateway.stop.ask()
+                await client.payloads(30)
+                asked = trio.current_time()
+                gateway.stop.ask()
+                payloads = await client.payloads()
+                assert b"draining" in payloads[-1]
+                assert trio.current_time() - asked < 2 * 2  # a slow machine's allowance
+
+
+async def test_an_answer_that_has_all_its_text_is_not_called_cut(
+    tmp_path: Path, upstream: FaultyUpstream
+) -> None:
+    """The upstream has finished, but does not say so, when the time is over."""
+    upstream.default = Script(after_finish=("stall",))
+    async with running(draining(tmp_path, upstream), door="http1") as gateway:
+        key = await gateway.key()
+        async with Client(gateway.url, key) as client:
+            await client.request(PATH, chat(max_tokens=8))
+            await client.head()
+            payloads = await client.payloads(9)
+            gateway.stop.ask()
+            payloads += await client.payloads()
+        assert payloads[-1] == b"[DONE]"
+        assert (await gateway.finished()).outcome == "ok"

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import trio
 
+from proxy.edge.drain import Stop
 from proxy.edge.http import ClientGoneError, Reply, Request
 from proxy.edge.http1 import serve_http1
 from proxy.edge.http1_limits import Limits
@@ -46,6 +48,9 @@ class Ledger(Routes):
     def find(self, method: str, path: str) -> Handler | None:
         self.seen.append(path)
         return self._handlers.get(path)
+
+    def expel(self) -> None:
+        """Nothing here knows how to be sent away."""
 
     async def echo(self, request: Request, reply: Reply) -> None:
         try:
@@ -134,17 +139,23 @@ async def serving(
     *,
     keep_alive: float = 30.0,
     drain: float = 0.5,
+    certificate: tuple[Path, Path] | None = None,
     **limits: Any,
 ) -> AsyncIterator[Serving]:
-    """Open a door for the length of the block; `limits` are `Limits`, looked at each 10 ms."""
-    settings = Server(bind="127.0.0.1:0", keep_alive=keep_alive, drain=drain)
+    """Open a door for the length of the block; `limits` are `Limits`, looked at each 10 ms.
+
+    `certificate`, chain and key, makes it one of TLS.
+    """
+    chain, key = certificate or (None, None)
+    settings = Server(bind="127.0.0.1:0", keep_alive=keep_alive, drain=drain, tls_cert=chain, tls_key=key)
     listening = listen(settings.bind)
     port = listening.getsockname()[1]
     ledger = Ledger()
-    at = Serving(f"http://127.0.0.1:{port}/v1", ledger)
+    scheme = "http" if certificate is None else "https"
+    at = Serving(f"{scheme}://127.0.0.1:{port}/v1", ledger)
 
     given = Limits(**{"sweep": 0.01, **limits})
-    serve = partial(serve_http1, listening, ledger, app, settings, limits=given, until=at.stop.wait)
+    serve = partial(serve_http1, listening, ledger, app, settings, limits=given, stop=Stop(at.stop))
     opened = trio.Event()
 
     async def run() -> None:

@@ -50,6 +50,8 @@ class Script:
 
     # Before the answer, and its head.
     before_head: Pause = 0.0
+    unanswered: Literal["fin", "rst"] | None = None
+    """The connection ends so, with no byte of an answer."""
     interim: int = 0
     """That many `103 Early Hints` come first."""
     status: int = 200

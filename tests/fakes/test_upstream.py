@@ -6,6 +6,7 @@ import json
 import math
 import ssl
 import zlib
+from typing import Any
 
 import pytest
 import trio
@@ -198,6 +199,18 @@ async def test_a_reset_is_a_reset(upstream: FaultyUpstream) -> None:
         assert client._raw is not None
         with pytest.raises(trio.BrokenResourceError):
             await read_out(client._raw)
+
+
+@pytest.mark.fault("F56", "F57")
+@pytest.mark.parametrize("how", ["rst", "fin"])
+async def test_a_connection_that_ends_with_no_byte_of_an_answer(upstream: FaultyUpstream, how: Any) -> None:
+    upstream.script(Script(unanswered=how))
+    async with Client(upstream.base_url) as client:
+        await client.request(CHAT, chat())
+        with pytest.raises(EOFError):
+            await client.head()
+    seen = await upstream.wait_request()
+    assert (seen.bytes_sent, seen.tokens_sent) == (0, 0)
 
 
 @pytest.mark.fault("F57", "F58")

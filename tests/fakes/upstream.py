@@ -326,6 +326,8 @@ class _Answer:
     async def run(self) -> None:
         script = self.script
         await pause(script.before_head)
+        if script.unanswered is not None:
+            await self._end(script.unanswered)
         for _ in range(script.interim):
             await self._send(b"HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n")
         if script.body is not None:

@@ -28,7 +28,7 @@ def price(dollars: int) -> Price:
 
 
 def candidate(provider: str, cost: int, *, model: str = "m", charged: int = 5, **terms: object) -> Candidate:
-    known = Terms(model, price(charged), Fraction(1), 4000, 100, 30.0, "1")
+    known = Terms(model, price(charged), Fraction(1), 4000, 100, "1")
     deployment = Deployment(Provider(provider, "openai", "http://x"), "m")
     return Candidate(deployment, replace(known, **terms), price(cost))  # type: ignore[arg-type]
 

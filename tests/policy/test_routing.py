@@ -16,7 +16,7 @@ from proxy.policy.plan import Plan, Terms
 from proxy.policy.prices import PriceBook
 from proxy.policy.routes import ALIASES, FREE, SIM_PRICE, Routes
 from proxy.policy.routing import Router
-from proxy.settings import Alias, Deployment, Model, Money, Provider, Settings, load
+from proxy.settings import Alias, Deployment, Model, Money, Provider, Settings, Timeouts, load
 from proxy.words.chat import ChatRequest, Message, Origin, TextPart
 from proxy.words.errors import GatewayError
 from proxy.words.money import Price, Rates, cost, hold_for
@@ -260,9 +260,18 @@ def test_what_a_hold_assumes_is_no_limit_for_the_upstream() -> None:
 def test_models_that_reason_are_known_by_name(model: str, reasoning: bool) -> None:
     known = settings(money=Money(allow_unpriced=True))
     for name in (f"openai/{model}", f"openrouter/openai/{model}"):
-        found = terms(name, known)
-        assert found.reasoning is reasoning
+        found = plan(name, known).candidates[0]
+        assert found.terms.reasoning is reasoning
         assert found.first_byte == (120.0 if reasoning else 30.0)
+
+
+def test_each_provider_has_its_own_patience() -> None:
+    hasty = replace(OPENAI, name="hasty", timeouts=Timeouts(first_byte=1.0, first_byte_reasoning=2.0))
+    deployments = (Deployment(hasty, "x"), Deployment(OPENAI, "x"))
+    for reasoning, patience in ((False, [1.0, 30.0]), (True, [2.0, 120.0])):
+        model = Model("m", deployments, price=OWN_PRICE, reasoning=reasoning)
+        found = plan("m", settings(providers=(hasty, OPENAI), models=(model,))).candidates
+        assert [each.first_byte for each in found] == patience
 
 
 def test_the_operator_says_whether_a_model_reasons() -> None:

@@ -123,7 +123,7 @@ async def place_for(
     settings: Settings, upstream: FaultyUpstream, credit: str = "1000"
 ) -> AsyncIterator[Place]:
     """Run a gateway and open the account."""
-    async with running(settings, door="asgi" if settings.server.tls_cert else "http1") as gateway:
+    async with running(settings) as gateway:
         key = await gateway.key(credit)
         opening, _ = await gateway.balance()
         place = Place(gateway, upstream, key, opening)

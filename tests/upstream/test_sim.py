@@ -13,7 +13,8 @@ import trio.testing
 from proxy.dialects.openai_request import read_chat
 from proxy.upstream.sim import MODELS, Script, SimLine, SimReply, read_script
 from proxy.wires.base import Target
-from proxy.wires.openai import OpenAIDecoder, OpenAIWire
+from proxy.wires.openai import OpenAIWire
+from proxy.wires.openai_stream import OpenAIDecoder
 from proxy.words.chat import (
     Finished,
     Frame,
@@ -318,10 +319,11 @@ class TestPace:
     ) -> None:
         reply = await post("lorem:tps=1,tokens=3,ttft=1")
         for _ in range(3):
-            with trio.move_on_after(0.5):
+            with trio.move_on_after(0.3):
                 await reply.read()
         got = await Answer().read(reply)
         assert got.text() == "the sun may "
+        assert got.times[0] == pytest.approx(0.1)
 
     async def test_closed_it_says_nothing_more(self) -> None:
         reply = await post("lorem")

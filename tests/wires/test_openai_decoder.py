@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wires.openai import OpenAIDecoder, read_usage
+from proxy.wires.openai_stream import OpenAIDecoder
+from proxy.wires.openai_usage import read_usage
 from proxy.words.chat import (
     Event,
     Finished,

@@ -24,7 +24,7 @@ MOST_BYTES: Final = 4 * 1024 * 1024
 Told = Callable[[UpstreamStream, Usage], None]
 
 
-class Drain:
+class Abandoned:
     """Takes streams over from requests whose client has gone."""
 
     def __init__(self, told: Told) -> None:

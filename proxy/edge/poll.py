@@ -1,0 +1,126 @@
+"""One edge-triggered epoll for all sockets of a server, and the callbacks it tells. It knows no HTTP.
+
+Trio's own `wait_readable` costs two system calls and its bookkeeping each time, and wakes a task for it.
+Here a socket is registered once, and what happens to it is told to a plain function: a stream that only
+passes through needs no task to be scheduled for each of its chunks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NoReturn, Self
+
+import trio
+
+LEFT: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+READABLE: Final = select.EPOLLIN | LEFT
+WRITABLE: Final = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
+READING: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+BOTH: Final = READING | select.EPOLLOUT
+_BATCH: Final = 512
+_log = logging.getLogger("headrace.edge")
+
+Wake = Callable[[int], None]
+"""(what epoll says of the socket) → nothing. It must not wait, and should not raise."""
+
+
+class Gate:
+    """Where one task waits until another opens. Cancelling the wait leaves no trace."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self) -> None:
+        self._task: trio.lowlevel.Task | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a task waits here."""
+        return self._task is not None
+
+    async def wait(self) -> None:
+        """Wait for the next `open`. Raises trio.BusyResourceError where a task waits already."""
+        if self._task is not None:
+            raise trio.BusyResourceError("another task waits here")
+        self._task = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def open(self) -> None:
+        """Let the waiting task go on, if there is one."""
+        task, self._task = self._task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+class Poll:
+    """Watches sockets. `run` is its task; without it nobody hears anything. `with poll:` closes it."""
+
+    __slots__ = ("_again", "_bell", "_epoll", "_wakes")
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._wakes: dict[int, Wake] = {}
+        self._again: list[tuple[Wake, int]] = []
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        # Edge-triggered, so that it need not be read: each ring is an event.
+        self._epoll.register(self._bell, select.EPOLLIN | select.EPOLLET)
+
+    def add(self, fileno: int, wake: Wake, events: int) -> None:
+        """Watch a socket from now on; what has arrived already is told as well."""
+        self._epoll.register(fileno, events)
+        self._wakes[fileno] = wake
+
+    def drop(self, fileno: int, wake: Wake) -> None:
+        """Watch a socket no longer, closed or not.
+
+        By then its number may be another's, who is left alone.
+        """
+        if self._wakes.get(fileno) == wake:
+            del self._wakes[fileno]
+            with suppress(OSError):  # closing it has taken it out
+                self._epoll.unregister(fileno)
+
+    def again(self, wake: Wake, events: int) -> None:
+        """Call back in the next turn: for one that has more to do than is fair, or must not be told now."""
+        if not self._again:
+            os.eventfd_write(self._bell, 1)
+        self._again.append((wake, events))
+
+    async def run(self) -> NoReturn:
+        """Tell those whose sockets have something to tell, until cancelled."""
+        wakes, poll = self._wakes, self._epoll.poll
+        while True:
+            await trio.lowlevel.wait_readable(self._epoll.fileno())
+            again, self._again = self._again, []
+            # Nobody accepts or connects in between, so a number means the socket it was told of.
+            for fileno, events in poll(0, _BATCH):
+                wake = wakes.get(fileno)
+                if wake is not None:
+                    _tell(wake, events)
+            for wake, events in again:
+                _tell(wake, events)
+
+    def close(self) -> None:
+        """Be done with it; nobody is told anything more."""
+        self._epoll.close()
+        os.close(self._bell)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _tell(wake: Wake, events: int) -> None:
+    try:
+        wake(events)
+    except Exception:  # noqa: BLE001 - one socket must not take the others down
+        _log.exception("a callback failed")

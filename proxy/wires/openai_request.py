@@ -1,0 +1,99 @@
+"""Writing a chat that came in another language as OpenAI's, and what every request is fitted to.
+
+Source: platform.openai.com/docs/api-reference/chat/create.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from proxy.words.chat import ChatRequest, ImagePart, Message, OpaquePart, Part, ReasoningPart, TextPart, Tool
+
+from .base import within
+
+
+def limit_output(body: dict[str, Any], most: int) -> None:
+    """Ask for no more tokens than a key may have, under whichever name the client used."""
+    given = [name for name in ("max_completion_tokens", "max_tokens") if body.get(name) is not None]
+    for name in given or ["max_tokens"]:
+        body[name] = within(body.get(name), most)
+
+
+def suit_reasoning_model(body: dict[str, Any]) -> None:
+    """Reasoning models refuse these two (platform.openai.com/docs/guides/reasoning)."""
+    limit = body.pop("max_tokens", None)
+    if limit is not None:
+        body.setdefault("max_completion_tokens", limit)
+    body.pop("temperature", None)
+
+
+def from_words(call: ChatRequest) -> dict[str, Any]:
+    """Write a request that came in another language."""
+    sampling = call.sampling
+    fields: dict[str, Any] = {
+        "messages": [_message(message) for message in call.messages],
+        "max_tokens": call.max_tokens,
+        "n": call.n if call.n != 1 else None,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "seed": sampling.seed,
+        "stop": list(sampling.stop) or None,
+        "logprobs": sampling.logprobs,
+        "top_logprobs": sampling.top_logprobs,
+        "logit_bias": sampling.logit_bias,
+        "tools": [*map(_tool, call.tools), *call.other_tools] or None,
+        "tool_choice": call.tool_choice,
+        "parallel_tool_calls": call.parallel_tool_calls,
+        "response_format": call.response_format,
+        "reasoning_effort": call.reasoning_effort,
+        "user": call.user,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    members = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+        "strict": tool.strict,
+    }
+    return {"type": "function", "function": {k: v for k, v in members.items() if v is not None}}
+
+
+def _message(message: Message) -> dict[str, Any]:
+    written: dict[str, Any] = {"role": message.role, "content": _content(message.content)}
+    if message.name is not None:
+        written["name"] = message.name
+    if message.tool_call_id is not None:
+        written["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        written["tool_calls"] = [
+            {"id": use.id, "type": "function", "function": {"name": use.name, "arguments": use.arguments}}
+            for use in message.tool_calls
+        ]
+    return written
+
+
+def _content(parts: tuple[Part, ...]) -> str | list[Mapping[str, Any]] | None:
+    # Another provider's reasoning is of no use here: Chat Completions takes none back.
+    said = [part for part in parts if not isinstance(part, ReasoningPart)]
+    if not said:
+        return None
+    if len(said) == 1 and isinstance(said[0], TextPart):
+        return said[0].text
+    return [_part(part) for part in said]
+
+
+def _part(part: TextPart | ImagePart | OpaquePart) -> Mapping[str, Any]:
+    match part:
+        case TextPart():
+            return {"type": "text", "text": part.text}
+        case ImagePart():
+            image = {"url": part.url} if part.detail is None else {"url": part.url, "detail": part.detail}
+            return {"type": "image_url", "image_url": image}
+        case OpaquePart():
+            return part.raw

@@ -1,0 +1,147 @@
+"""One model at several providers behind a gateway, and what became of every attempt at them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import trio
+
+from proxy.bank.verify import verify
+from proxy.settings import Allowance, Deployment, Model, Provider, Race, Settings
+from proxy.words.usage import DEFAULT_RATIO, count
+from proxy.words.wishes import Strategy
+from tests.fakes.client import Answer, Client, chat
+from tests.fakes.upstream import FaultyUpstream
+
+from .harness import INPUT, OUTPUT, PRICE, Door, Running, provider, running, settings_for
+
+NAMES = ("first", "second", "third")
+PATH = "/chat/completions"
+PROMPT = count(len("hi"), DEFAULT_RATIO) + 4
+"""Our own count of the fakes' prompt; an upstream that reports says ten."""
+CREDIT = 1_000_000_000
+"""Nano-USD of a new key: the harness's thousand credits."""
+PATIENT = Race(hedge_after=3600.0)
+"""Nothing is hedged for being late."""
+
+
+def price(prompt: int, answer: int) -> int:
+    """What an answer costs its client, in nano-USD."""
+    return (prompt * INPUT + answer * OUTPUT) // 1_000_000
+
+
+class Tried(NamedTuple):
+    """A row of the table `attempt`."""
+
+    provider: str
+    outcome: str
+    cost: int
+
+
+@dataclass
+class Stage:
+    """The gateway, a key of it, and the upstreams that exist."""
+
+    gateway: Running
+    key: str
+    upstreams: Sequence[FaultyUpstream]
+
+    async def ask(self, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Answer:
+        """Ask on a new connection and read the whole answer."""
+        async with Client(self.gateway.url, self.key) as client:
+            await client.request(PATH, body, headers=headers)
+            return await client.whole()
+
+    async def tried(self, number: int = 1) -> list[Tried]:
+        """Wait for a request's end; return its attempts as the store has them, in the order they began."""
+        receipt = await self.gateway.finished(number)
+        rows = await self.gateway.bank.store.read(
+            "SELECT provider, outcome, cost FROM attempt WHERE generation_id = ? ORDER BY n",
+            (receipt.generation_id,),
+        )
+        return [Tried(*row) for row in rows]
+
+    async def charged(self) -> int:
+        """Return what the account has paid so far."""
+        posted, _ = await self.gateway.balance()
+        return CREDIT - posted
+
+    def metric(self, name: str) -> float | None:
+        """Return a sample as it would be scraped now, by name and labels."""
+        text, _ = self.gateway.gateway.metrics.render()
+        for line in text.decode().splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.rpartition(" ")[2])
+        return None
+
+    def breaker(self, name: str) -> float | None:
+        """Return a deployment's state (0 closed, 1 half open, 2 open); None before it was told anything."""
+        return self.metric(f'headrace_breaker_state{{deployment="{name}/m-{name}"}}')
+
+    async def wait_noted(self, *names: str) -> None:
+        """Wait until the gateway knows how attempts at these deployments went."""
+        while any(self.breaker(name) is None for name in names):
+            await trio.lowlevel.checkpoint()
+
+    async def check_at_rest(self) -> None:
+        """Nothing is held, no upstream is talked to, every invariant of the ledger holds."""
+        gateway = self.gateway
+        assert await gateway.open_holds() == 0
+        assert (await gateway.balance())[1] == 0
+        with trio.fail_after(2):
+            while (connections := gateway.transport.statistics()).open != connections.idle:
+                await trio.lowlevel.checkpoint()
+        report = await verify(gateway.bank.store)
+        assert report.ok, report
+        assert report.drift_nanousd == 0
+        assert await self.charged() == sum(receipt.cost for receipt in gateway.receipts)
+
+
+def providers_of(*where: FaultyUpstream | str, **more: Any) -> list[Provider]:
+    """Name upstreams, or base URLs, in order."""
+    urls = [each if isinstance(each, str) else each.base_url for each in where]
+    return [provider(name, url, **more) for name, url in zip(NAMES, urls, strict=False)]
+
+
+def deployed(providers: Sequence[Provider]) -> tuple[Deployment, ...]:
+    """Deploy a model at each of them, under another id at each."""
+    return tuple(Deployment(each, f"m-{each.name}") for each in providers)
+
+
+def settings_of(
+    directory: Path,
+    providers: Sequence[Provider],
+    strategy: Strategy = "failover",
+    *,
+    race: Race = PATIENT,
+    allow_race: bool = False,
+    models: Sequence[Model] | None = None,
+    **more: Any,
+) -> Settings:
+    """Settings of a gateway whose model `m`, if no other is given, is at all of these providers."""
+    plain = settings_for(directory, providers, race=race, **more)
+    return replace(
+        plain,
+        models=tuple(models or [Model("m", deployed(providers), strategy, PRICE)]),
+        plans={"default": Allowance(allow_race=allow_race)},
+    )
+
+
+@asynccontextmanager
+async def staged(
+    settings: Settings, *upstreams: FaultyUpstream, door: Door = "http1"
+) -> AsyncIterator[Stage]:
+    """Run a gateway with a key for the length of the block, at whose end everything has to be at rest."""
+    async with running(settings, door=door) as gateway:
+        stage = Stage(gateway, await gateway.key(), upstreams)
+        yield stage
+        await stage.check_at_rest()
+
+
+def ask(tokens: int = 8, *, stream: bool = True, **more: Any) -> dict[str, Any]:
+    """Return the body of a request for that many tokens, which wants to be told its usage."""
+    return chat("m", stream=stream, usage=stream, **{"max_tokens": tokens, **more})
