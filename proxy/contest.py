@@ -68,16 +68,28 @@ class Contest:
         self._health.budgets.called()
         return await self._race(self._plan.candidates)
 
-    async def again(self, error: UpstreamError, usage: Usage) -> tuple[Candidate, UpstreamStream]:
-        """Replace the winner, whose stream `error` has ended after `usage`, by another of the same model.
+    def others(self) -> list[Candidate]:
+        """Return the candidates that have not been tried."""
+        tried = [each for _, each in self._tried]
+        return [each for each in self._plan.candidates if each not in tried]
 
-        Itself it is tried last. Raises and is cancelled as `run`.
+    async def again(
+        self, error: UpstreamError, usage: Usage, *, anew: bool
+    ) -> tuple[Candidate, UpstreamStream]:
+        """Replace the winner, whose stream `error` has ended after `usage`.
+
+        `anew`: by one that was not tried yet. Else by one of the same model, itself at last. It is a retry,
+        so a budget may refuse it. Raises and is cancelled as `run`.
         """
         attempt, broken = next(each for each in self._tried if each[0] is self._receipt.winner)
         attempt.trouble, attempt.ended_at = error.trouble, trio.current_time()
         attempt.cost = cost(usage, broken.cost or broken.terms.price)
         self._charged.add(id(attempt))
         self._health.failed(broken, error.trouble, attempt.started_at, attempt.ended_at, opened=True)
+        if self._starts >= self._settings.attempts or not self._may_fail_over(broken, attempt.ended_at):
+            raise _nobody()
+        if anew:
+            return await self._race(self.others())
         same = [each for each in self._plan.candidates if each.terms.model == broken.terms.model]
         return await self._race([*(each for each in same if each is not broken), broken])
 

@@ -206,7 +206,8 @@ class Relay:
 
     def broke(self, error: UpstreamError) -> bytes:
         """Take the upstream's failure: a stream that is to be replaced starves until it is."""
-        if self._said is None or not self._said.repeatable or not self._purse.replays():
+        comparable = self._said is None or self._said.repeatable
+        if not comparable or not self._purse.replays():
             return self.fail(outward([error]))
         self.broken = error
         self.starved = True
@@ -218,6 +219,15 @@ class Relay:
         rerun = Rerun(decoder, self._said)
         self._decoder = rerun
         self._waiting = deque(rerun.beyond(head))
+        self.reported = None
+        self.broken = None
+
+    def restart(self, decoder: Decoder, encoder: Encoder, meter: Meter, head: Iterable[Frame]) -> None:
+        """Begin anew, from `resume` on, with another answer: the client has nothing of the first one."""
+        self._decoder = decoder
+        self._encoder = encoder
+        self.meter = meter
+        self._waiting = deque(head)
         self.reported = None
         self.broken = None
 

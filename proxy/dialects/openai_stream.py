@@ -79,7 +79,7 @@ class StreamEncoder:
     def _frame(self, each: Frame) -> bytes:
         if self._same and each.plain and self._spoken and self._passes(each.body):
             return frame(each.payload)
-        return self._rewritten(chunk_of(each, self._answer))
+        return self._rewritten(chunk_of(each, self._answer), ours=each.body is None)
 
     def _passes(self, body: dict[str, Any]) -> bool:
         """Whether a content chunk needs nothing from us: no role to add, no null usage to add."""
@@ -88,14 +88,14 @@ class StreamEncoder:
         choices: list[dict[str, Any]] = body.get("choices") or []
         return len(choices) == 1 and choices[0].get("index") in self._spoken
 
-    def _rewritten(self, chunk: dict[str, Any]) -> bytes:
+    def _rewritten(self, chunk: dict[str, Any], *, ours: bool) -> bytes:
         if not self._head:
             self._head = {key: chunk[key] for key in ("id", "created", "model") if chunk.get(key)}
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self._reported = usage
         choices = [self._choice(choice) for choice in chunk.get("choices") or ()]
-        if not choices and (usage is not None or not self._same):
+        if not choices and (usage is not None or ours or not self._same):
             return b""
         # One answer has one name, also where a second stream has finished it.
         written = {**chunk, **self._head, "object": OBJECT, "choices": choices}

@@ -179,9 +179,18 @@ class Conversation:
             headers["x-gateway-provider"] = receipt.winner.provider
             headers["x-gateway-model"] = receipt.winner.model
             headers["x-gateway-attempts"] = str(len(receipt.attempts))
-        if self._exchange.plan is not None and self._exchange.plan.reason:
-            headers["x-gateway-route"] = self._exchange.plan.reason
+        route = self._route()
+        if route:
+            headers["x-gateway-route"] = route
         return headers
+
+    def _route(self) -> str:
+        """Say which model answers where it is not the one that was asked for, and why."""
+        exchange = self._exchange
+        told = [] if exchange.plan is None or not exchange.plan.reason else [exchange.plan.reason]
+        if exchange.receipt.model != exchange.call.model:
+            told.append(f"model={exchange.receipt.model}")
+        return ";".join(told)
 
     def _whole_headers(self, relay: Relay) -> dict[str, str]:
         headers = {**JSON, **self._headers()}

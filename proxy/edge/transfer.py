@@ -125,8 +125,6 @@ class Transfer:
 
     def _pass_on(self, out: bytes) -> bytes:
         relay = self._relay
-        if relay.done:
-            self._exchange.settle()
         now = trio.current_time()
         if relay.progressed:
             self._progressed_at = now
@@ -135,4 +133,6 @@ class Transfer:
             receipt = self._exchange.receipt
             if receipt.first_relayed_at is None and self._comments:
                 receipt.first_relayed_at = now
+        if relay.done:
+            self._exchange.settle()
         return out

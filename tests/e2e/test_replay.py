@@ -65,6 +65,7 @@ async def test_a_broken_stream_is_finished_by_another(
         chunks = [orjson.loads(payload) for payload in answer.payloads[:-1]]
         assert len({chunk["id"] for chunk in chunks}) == 1
         assert not any("error" in chunk for chunk in chunks)
+        assert [len(chunk["choices"]) for chunk in chunks] == [1] * (len(chunks) - 1) + [0]
         assert chunks[-1]["usage"]["completion_tokens"] == 8
         receipt = await gateway.finished()
         assert receipt.cost == (10 * INPUT + 8 * OUTPUT) // 1_000_000
@@ -134,3 +135,43 @@ async def test_log_probabilities_are_never_patched(
         answer = await post(gateway.url, "/chat/completions", {**ASK, "logprobs": True}, key=key)
         assert b'"finish_reason":"error"' in answer.payloads[-1]
         assert spare.hits == 0
+
+
+@pytest.mark.fault("F55", "F56", "F57")
+@pytest.mark.parametrize("end", [CUT, say.broken(5, "stall")], ids=["reset", "stalled"])
+async def test_a_whole_answer_nobody_has_seen_yet_is_asked_for_elsewhere(
+    tmp_path: Path, upstream: FaultyUpstream, spare: FaultyUpstream, end: Script
+) -> None:
+    """Without `on_cut`: the client has nothing, so the second answer may be a different one."""
+    upstream.default, spare.default = end, Script(word="a ")
+    settings = replaying(tmp_path, upstream, spare)
+    settings = replace(settings, models=(replace(settings.models[0], on_cut="error"),))
+    async with running(settings) as gateway:
+        key = await gateway.key()
+        body = chat("m", max_tokens=8, stream=False)
+        answer = await post(gateway.url, "/chat/completions", body, key=key)
+        assert answer.status == 200
+        assert answer.json["choices"][0]["message"]["content"] == "a " * 8
+        assert answer.headers["x-gateway-provider"] == "up1"
+        assert answer.headers["x-gateway-attempts"] == "2"
+        receipt = await gateway.finished()
+        assert receipt.cost == (10 * INPUT + 8 * OUTPUT) // 1_000_000
+        assert [row[:2] for row in await attempts(gateway)] == [
+            ("up0", receipt.attempts[0].trouble),
+            ("up1", "ok"),
+        ]
+
+
+async def test_a_whole_answer_that_breaks_everywhere_is_a_true_502(
+    tmp_path: Path, upstream: FaultyUpstream, spare: FaultyUpstream
+) -> None:
+    upstream.default = spare.default = CUT
+    settings = replaying(tmp_path, upstream, spare)
+    settings = replace(settings, models=(replace(settings.models[0], on_cut="error"),))
+    async with running(settings) as gateway:
+        key = await gateway.key()
+        body = chat("m", max_tokens=8, stream=False)
+        answer = await post(gateway.url, "/chat/completions", body, key=key)
+        assert answer.status == 502
+        assert (upstream.hits, spare.hits) == (1, 1)
+        assert (await gateway.finished()).cost == 0
