@@ -74,6 +74,9 @@ class ASGIRequest:
             if not message.get("more_body", False):
                 return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def skip(self) -> None:
+        """Leave the body to the server."""
+
     async def wait_gone(self) -> None:
         """Return when the client has left."""
         while (await self._receive())["type"] != "http.disconnect":

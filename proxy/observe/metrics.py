@@ -7,6 +7,8 @@ and closed vocabularies: never a key, an account or a model name a client made u
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -15,6 +17,8 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from proxy import __version__
 from proxy.bank.desk import Desk
@@ -35,6 +39,17 @@ class Children(dict[tuple[str, ...], Counter]):
     def __missing__(self, values: tuple[str, ...]) -> Counter:
         child = self[values] = self._counter.labels(*values) if values else self._counter
         return child
+
+
+class _Shed(Collector):
+    """A counter that is kept elsewhere."""
+
+    def __init__(self, shed: Callable[[], int]) -> None:
+        self._shed = shed
+
+    def collect(self) -> Iterable[Metric]:
+        text = "Requests sent away for there being too many."
+        return [CounterMetricFamily("headrace_requests_shed", text, value=self._shed())]
 
 
 class Metrics:
@@ -61,6 +76,12 @@ class Metrics:
         pending.set_function(lambda: desk.statistics().pending)
         info = Gauge("headrace_build_info", "Always 1.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
+
+    def watch(self, running: Callable[[], int], shed: Callable[[], int]) -> None:
+        """Show how many requests run, and how many were sent away for there being too many."""
+        gauge = Gauge("headrace_requests_running", "Requests to models that run.", registry=self.registry)
+        gauge.set_function(running)
+        self.registry.register(_Shed(shed))
 
     def observe(self, receipt: Receipt) -> None:
         """Count one finished request."""
