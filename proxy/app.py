@@ -139,7 +139,9 @@ class Gateway:
         )
         directory = Directory(bank.office.principal, bank.pepper, time.time)
         bank.office.watch(directory.forget)
-        self.routes = Routes(ModelRoutes(core, directory))
+        models = ModelRoutes(core, directory)
+        self.metrics.watch(lambda: models.load.running, lambda: models.load.shed)
+        self.routes = Routes(models)
         self.cold = make_pages(self._readiness)
         self._bank = bank
         self._settings = settings

@@ -190,7 +190,7 @@ async def test_unknown_models(gateway: Running, model: Any, status: int) -> None
         ({"max_tokens": 2**63}, "max_tokens"),
         ({"n": 128}, "n"),
         ({"stop": ["x"] * 1000}, "stop"),
-        ({"logit_bias": {str(i): 1 for i in range(100_000)}}, "logit_bias"),
+        ({"logit_bias": {str(i): 1 for i in range(50_000)}}, "logit_bias"),
     ],
 )
 async def test_a_wrong_field_is_named(gateway: Running, change: dict[str, Any], param: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 import trio
 from h2.settings import SettingCodes
 
+from proxy.edge import http2_protocol
 from tests.fakes.client import Client, chat, post
 from tests.fakes.script import ENDLESS, Script
 from tests.fakes.upstream import FaultyUpstream
@@ -253,6 +254,53 @@ async def test_leaving_an_answer_that_waits_for_the_clients_window(
         receipt = await place.gateway.finished()
     assert receipt.cost in {price(10, 8), price(PROMPT, 8)}
     assert (await place.gateway.balance())[1] == 0
+
+
+@pytest.mark.fault("F10")
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_window_that_stays_shut_cannot_hold_an_answer_for_ever(
+    place: Place, trusting: ssl.SSLContext, stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client reads its socket, and says that there is no room for this answer: the others go on."""
+    monkeypatch.setattr(http2_protocol, "WRITE_STALL", 0.3)
+    place.upstream.script(Script(tokens=ENDLESS if stream else 1_500, word="x", logprobs=True))
+    async with connection(place, trusting) as client:
+        with trio.fail_after(20):
+            stuck = await client.post(PATH, chat(stream=stream, max_tokens=1_500))
+            client.starved.add(stuck)
+            await client.until(lambda: stuck in client.reset)
+            receipt = await place.gateway.finished()
+            assert receipt.outcome == ("client_abort" if stream else "ok")
+            assert len(client.bodies[stuck]) <= 65_535
+            if stream:
+                got = client.bodies[stuck].count(b'"content": "x"}, "finish')
+                # What Hypercorn's buffer held back, but for the last piece, was handed to it and counts.
+                assert got <= receipt.relayed_bytes <= got + 32_768 // 150
+            # What the stuck answer used of the connection's window is the client's to give back.
+            client.h2.increment_flow_control_window(len(client.bodies[stuck]))
+            status, _ = await client.whole(await client.post(PATH, chat("sim/echo", stream=False)))
+            await place.gateway.finished(2)
+        assert status == 200
+    assert (await place.gateway.balance())[1] == 0
+
+
+async def test_a_window_that_opens_slowly_is_waited_for(
+    place: Place, trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http2_protocol, "WRITE_STALL", 0.3)
+    place.upstream.default = Script(tokens=1_500, word="x", logprobs=True)
+    async with connection(place, trusting) as client:
+        slow = await client.post(PATH, chat(max_tokens=1_500))
+        client.starved.add(slow)
+        with trio.fail_after(20):
+            while slow not in client.ended:
+                with trio.move_on_after(0.1):
+                    await client.until(lambda: slow in client.ended)
+                if slow not in client.ended:
+                    client.h2.increment_flow_control_window(60_000, slow)
+                    client.h2.increment_flow_control_window(60_000)
+                    await client.flush()
+        assert client.bodies[slow].endswith(b"data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
