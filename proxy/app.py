@@ -123,7 +123,7 @@ class Gateway:
         observers: Sequence[Callable[[Receipt], None]] = (),
     ) -> None:
         lines = {provider.name: _line(provider, transport) for provider in settings.providers}
-        health = _health(settings.race)
+        self.health = health = _health(settings.race)
         deployments = {deployment.id for model in settings.models for deployment in model.deployments}
         self.metrics = Metrics(bank.desk, health, deployments)
         self.abandoned = Abandoned(self.metrics.drained)

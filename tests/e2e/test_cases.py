@@ -60,9 +60,9 @@ async def place_for(case: Case) -> AsyncIterator[tuple[str, FaultyUpstream]]:
 
 
 @asynccontextmanager
-async def serving(server: FaultyUpstream) -> AsyncIterator[None]:
+async def serving(server: FaultyUpstream) -> AsyncIterator[FaultyUpstream]:
     async with server:
-        yield
+        yield server
 
 
 def strange_tls() -> ssl.SSLContext:
