@@ -234,7 +234,8 @@ class Exchange:
         assert self._contest is not None  # noqa: S101 - there was a stream
         assert self.stream is not None  # noqa: S101
         self._replays += 1
-        self.stream.close()
+        broken, self.stream = self.stream, None
+        broken.close()
         with suppress(GatewayError):
             _, self.stream = await self._contest.again(error, relay.meter.usage())
             relay.rerun(self.stream.decoder, self.stream.head)
