@@ -44,10 +44,10 @@ from proxy.recording import record_of
 from proxy.relay import Meter, Relay
 from proxy.settings import Settings
 from proxy.upstream.abandoned import Abandoned
-from proxy.upstream.fleet import Fleet, UpstreamStream
+from proxy.upstream.fleet import Fleet, UpstreamStream, hide
 from proxy.words.call import Call
 from proxy.words.chat import ChatRequest
-from proxy.words.errors import GatewayError, UpstreamError, Window
+from proxy.words.errors import GatewayError, UpstreamError, Window, outward
 from proxy.words.ids import new_generation_id
 from proxy.words.money import credits_json, credits_text
 from proxy.words.principal import Principal
@@ -147,6 +147,12 @@ class Exchange:
     def replays(self) -> bool:
         """Tell whether another stream may take the place of one that broke (see `relay.Purse`)."""
         return self._replays < _REPLAYS and not self.left
+
+    def outward(self, error: UpstreamError) -> GatewayError:
+        """Say what ended a stream, without its provider's secrets (see `relay.Purse`)."""
+        for candidate in self.plan.candidates if self.plan is not None else ():
+            hide(error, candidate.deployment.provider)
+        return outward([error])
 
     def extend(self) -> int | GatewayError | None:
         """Grow the hold as large again, or by all there is left (see `relay.Purse`)."""

@@ -29,7 +29,7 @@ from proxy.words.chat import (
     ToolCallDelta,
     UsageReport,
 )
-from proxy.words.errors import GatewayError, UpstreamError
+from proxy.words.errors import GatewayError, UpstreamError, outward
 from proxy.words.money import Price, Rates, cost
 from proxy.words.usage import Usage, count
 
@@ -127,6 +127,9 @@ class ScriptedPurse:
 
     def replays(self) -> bool:
         return self.second_stream
+
+    def outward(self, error: UpstreamError) -> GatewayError:
+        return outward([error])
 
     def decide(self, *answers: int | GatewayError | None) -> None:
         self._answers = list(answers)

@@ -154,3 +154,16 @@ async def test_a_client_may_leave_between_two_streams(
         assert await gateway.open_holds() == 0
         answer = await post(gateway.url, "/chat/completions", chat("sim/echo", stream=False), key=key)
         assert answer.status == 200
+
+
+async def test_what_an_upstream_blames_the_request_for_is_not_asked_for_again(
+    tmp_path: Path, upstream: FaultyUpstream, spare: FaultyUpstream
+) -> None:
+    blame = {"error": {"message": "no, says operator-key", "code": 400}}
+    upstream.default = Script(at=((3, say.frame(blame)),))
+    async with running(replaying(tmp_path, upstream, spare, api_key="operator-key")) as gateway:
+        answer = await post(gateway.url, "/chat/completions", ASK, key=await gateway.key())
+        told = orjson.loads(answer.payloads[-1])["error"]
+        assert told["type"] == "invalid_request_error"
+        assert told["message"] == "no, says [redacted]"
+        assert spare.hits == 0
