@@ -44,10 +44,10 @@ from proxy.recording import record_of
 from proxy.relay import Meter, Relay
 from proxy.settings import Deployment, Settings
 from proxy.upstream.abandoned import Abandoned
-from proxy.upstream.fleet import Fleet, UpstreamStream
+from proxy.upstream.fleet import Fleet, UpstreamStream, hide
 from proxy.words.call import Call
 from proxy.words.chat import ChatRequest
-from proxy.words.errors import GatewayError, UpstreamError, Window
+from proxy.words.errors import GatewayError, UpstreamError, Window, outward
 from proxy.words.ids import new_generation_id
 from proxy.words.money import credits_json, credits_text
 from proxy.words.principal import Principal
@@ -150,6 +150,12 @@ class Exchange:
             return False
         return self._repeatable or (not self.call.stream and bool(contest.others()))
 
+    def outward(self, error: UpstreamError) -> GatewayError:
+        """Say what ended a stream, without its provider's secrets (see `relay.Purse`)."""
+        for candidate in self.plan.candidates if self.plan is not None else ():
+            hide(error, candidate.deployment.provider)
+        return outward([error])
+
     def extend(self) -> int | GatewayError | None:
         """Grow the hold as large again, or by all there is left (see `relay.Purse`)."""
         if self._no_more is not None:
@@ -247,7 +253,8 @@ class Exchange:
         assert self._contest is not None  # noqa: S101 - there was a stream
         assert self.stream is not None  # noqa: S101
         self._replays += 1
-        self.stream.close()
+        broken, self.stream = self.stream, None
+        broken.close()
         with suppress(GatewayError):
             winner, stream = await self._contest.again(error, relay.meter.usage(), anew=not self._repeatable)
             self.stream = stream

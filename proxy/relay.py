@@ -31,7 +31,7 @@ from proxy.words.chat import (
     ToolCallDelta,
     UsageReport,
 )
-from proxy.words.errors import GatewayError, UpstreamError, outward
+from proxy.words.errors import GatewayError, UpstreamError
 from proxy.words.money import cost
 from proxy.words.usage import Usage, count, text_size
 
@@ -130,6 +130,10 @@ class Purse(Protocol):
         """Tell whether another stream may take the place of one that broke."""
         ...
 
+    def outward(self, error: UpstreamError) -> GatewayError:
+        """Return what the client is told of a stream that an error ended."""
+        ...
+
 
 class Relay:
     """One answer under way.
@@ -207,8 +211,8 @@ class Relay:
     def broke(self, error: UpstreamError) -> bytes:
         """Take the upstream's failure: a stream that is to be replaced starves until it is."""
         comparable = self._said is None or self._said.repeatable
-        if not comparable or not self._purse.replays():
-            return self.fail(outward([error]))
+        if not (comparable and error.fails_over and self._purse.replays()):
+            return self.fail(self._purse.outward(error))
         self.broken = error
         self.starved = True
         return b""
@@ -235,7 +239,7 @@ class Relay:
         """Go on after the purse has decided."""
         self.starved = False
         if self.broken is not None:
-            return self.fail(outward([self.broken]))
+            return self.fail(self._purse.outward(self.broken))
         frames = list(self._waiting)
         self._waiting.clear()
         return self._advance(frames)

@@ -29,7 +29,7 @@ from proxy.words.chat import (
     ToolCallDelta,
     UsageReport,
 )
-from proxy.words.errors import GatewayError, UpstreamError
+from proxy.words.errors import GatewayError, UpstreamError, outward
 from proxy.words.money import Price, Rates, cost
 from proxy.words.usage import Usage, count
 
@@ -126,6 +126,9 @@ class ScriptedPurse:
 
     def replays(self) -> bool:
         return self.second_stream
+
+    def outward(self, error: UpstreamError) -> GatewayError:
+        return outward([error])
 
     def decide(self, *answers: int | GatewayError | None) -> None:
         self._answers = list(answers)
@@ -604,6 +607,9 @@ def test_nothing_beyond_the_hold_is_ever_written(
 
         def replays(self) -> bool:
             return False
+
+        def outward(self, error: UpstreamError) -> GatewayError:
+            return outward([error])
 
     purse = GrowingPurse()
     dialect = OpenAIDialect("aggregator")

@@ -168,7 +168,7 @@ class Fleet:
             error = UpstreamError(trouble_of(cause))
         except UpstreamError as cause:
             error = cause
-            _hide(error, deployment.provider)
+            hide(error, deployment.provider)
         attempt.trouble = error.trouble
         attempt.status = attempt.status or error.status
         attempt.ended_at = trio.current_time()
@@ -205,7 +205,7 @@ class Fleet:
             raise wire.failure(reply.status, reply.headers, body, self._unix_time())
 
 
-def _hide(error: UpstreamError, provider: Provider) -> None:
+def hide(error: UpstreamError, provider: Provider) -> None:
     """Strike this very provider's key and host out of its words, whatever they look like."""
     for secret in (provider.api_key, httpx.URL(provider.base_url).host):
         if error.message and secret:

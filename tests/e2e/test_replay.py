@@ -13,7 +13,7 @@ import pytest
 
 from proxy.settings import Settings
 from tests.fakes import script as say
-from tests.fakes.client import chat, post, text_of
+from tests.fakes.client import Client, chat, post, text_of
 from tests.fakes.script import Script
 from tests.fakes.upstream import FaultyUpstream
 
@@ -23,10 +23,9 @@ CUT = say.broken(5, "rst")
 ASK = chat("m", max_tokens=8, usage=True)
 
 
-def replaying(tmp_path: Path, *upstreams: FaultyUpstream) -> Settings:
-    places = [
-        provider(f"up{place}", each.base_url, timeouts={"idle": 0.2}) for place, each in enumerate(upstreams)
-    ]
+def replaying(tmp_path: Path, *upstreams: FaultyUpstream, **more: object) -> Settings:
+    more = {"timeouts": {"idle": 0.2}, **more}
+    places = [provider(f"up{place}", each.base_url, **more) for place, each in enumerate(upstreams)]
     settings = settings_for(tmp_path, places)
     return replace(settings, models=(replace(settings.models[0], on_cut="replay"),))
 
@@ -175,3 +174,37 @@ async def test_a_whole_answer_that_breaks_everywhere_is_a_true_502(
         assert answer.status == 502
         assert (upstream.hits, spare.hits) == (1, 1)
         assert (await gateway.finished()).cost == 0
+
+
+@pytest.mark.parametrize("seconds", [0.0, 30.0], ids=["dropped", "read on"])
+async def test_a_client_may_leave_between_two_streams(
+    tmp_path: Path, upstream: FaultyUpstream, spare: FaultyUpstream, seconds: float
+) -> None:
+    upstream.default, spare.default = CUT, Script(before_head=say.STALL)
+    settings = replaying(
+        tmp_path, upstream, spare, cancel_stops_billing=False, drain_after_abort=seconds, timeouts={}
+    )
+    async with running(settings) as gateway:
+        key = await gateway.key()
+        async with Client(gateway.url, key) as client:
+            await client.request("/chat/completions", ASK)
+            await spare.wait_request()
+        receipt = await gateway.finished()
+        assert receipt.outcome == "client_abort"
+        assert (await spare.wait_closed()).aborted
+        assert await gateway.open_holds() == 0
+        answer = await post(gateway.url, "/chat/completions", chat("sim/echo", stream=False), key=key)
+        assert answer.status == 200
+
+
+async def test_what_an_upstream_blames_the_request_for_is_not_asked_for_again(
+    tmp_path: Path, upstream: FaultyUpstream, spare: FaultyUpstream
+) -> None:
+    blame = {"error": {"message": "no, says operator-key", "code": 400}}
+    upstream.default = Script(at=((3, say.frame(blame)),))
+    async with running(replaying(tmp_path, upstream, spare, api_key="operator-key")) as gateway:
+        answer = await post(gateway.url, "/chat/completions", ASK, key=await gateway.key())
+        told = orjson.loads(answer.payloads[-1])["error"]
+        assert told["type"] == "invalid_request_error"
+        assert told["message"] == "no, says [redacted]"
+        assert spare.hits == 0
