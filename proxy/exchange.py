@@ -157,6 +157,8 @@ class Exchange:
         self.settle(error)
         if self.stream is not None:
             self.stream.close()
+        if self.relay is not None:
+            self.relay.retire()
 
     def settle(self, error: GatewayError | None = None) -> None:
         """End the hold and tell the observers. Only the first call counts.

@@ -222,11 +222,16 @@ class OpenAIDecoder:
         # A payload that came in several `data` lines is not one line, so it must be written anew.
         plain = b"\n" not in payload
         for choice in body.get("choices") or ():
-            index = _index(choice)
-            self._seen.add(index)
+            index = choice.get("index", 0)
+            if index not in self._seen:
+                self._seen.add(_index(choice))
             delta = choice.get("delta")
             if delta:
-                _read_delta(delta, index, events)
+                text = delta.get("content")
+                if len(delta) == 1 and type(text) is str and text:  # by far the most
+                    events.append(TextDelta(text, index))
+                else:
+                    _read_delta(delta, index, events)
             reason = choice.get("finish_reason")
             if reason is not None:
                 plain = False
@@ -252,8 +257,6 @@ def _read_delta(delta: Mapping[str, Any], index: int, events: list[Event]) -> No
     text = delta.get("content")
     if text:
         events.append(TextDelta(_text(text), index))
-        if len(delta) == 1:
-            return
     reasoning = delta.get("reasoning_content") or delta.get("reasoning")
     if reasoning:
         events.append(ReasoningDelta(_text(reasoning), index))
