@@ -32,7 +32,8 @@ class Workload:
         request: dict[str, object] = {
             "model": self.model,
             "messages": [{"role": "user", "content": _PROMPT}],
-            "max_tokens": 256,
+            # More than the longest answer has: a provider keeps to it, and a hold is made for it.
+            "max_tokens": 8192,
             "temperature": 0.2,
         }
         if self.stream:

@@ -195,6 +195,8 @@ class Exchange:
                 self.core.abandoned.take(self.stream)
             else:
                 self.stream.close()
+        if self.relay is not None:
+            self.relay.retire()
 
     def _reads_on(self, stream: UpstreamStream) -> bool:
         """Tell whether an answer is read to its end although the client has gone."""

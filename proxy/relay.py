@@ -31,9 +31,11 @@ from proxy.words.chat import (
     ToolCallDelta,
     UsageReport,
 )
-from proxy.words.errors import GatewayError, UpstreamError
+from proxy.words.errors import GatewayError, UpstreamError, outward
 from proxy.words.money import cost
 from proxy.words.usage import Usage, count, text_size
+
+_TEXT = (TextDelta, RefusalDelta)
 
 
 class Meter:
@@ -133,6 +135,22 @@ class Purse(Protocol):
     def outward(self, error: UpstreamError) -> GatewayError:
         """Return what the client is told of a stream that an error ended."""
         ...
+
+
+class _Empty:
+    """A purse from which nothing comes."""
+
+    def extend(self) -> None:
+        return
+
+    def replays(self) -> bool:
+        return False
+
+    def outward(self, error: UpstreamError) -> GatewayError:
+        return outward([error])
+
+
+_EMPTY = _Empty()
 
 
 class Relay:
@@ -260,6 +278,10 @@ class Relay:
             self.meter.answer_bytes, self.meter.reasoning_bytes = self._marks.pop()
             self._taken_back = True
 
+    def retire(self) -> None:
+        """Let go of the purse, which holds on to this relay in turn: nothing more will be bought."""
+        self._purse = _EMPTY
+
     def final_bill(self) -> Bill:
         """Return what the client pays if the answer ends as it stands.
 
@@ -306,15 +328,24 @@ class Relay:
         for index, each in enumerate(frames):
             marks.append((meter.answer_bytes, meter.reasoning_bytes))
             for event in each.events:
-                self._count(event)
-            if meter.low is not None and meter.relayed_bytes > meter.low and not self._afford(each):
+                if type(event) is TextDelta:  # by far the most; the rest of them in `_count`
+                    text = event.text
+                    meter.answer_bytes += len(text) if text.isascii() else text_size(text)
+                else:
+                    self._count(event)
+            low = meter.low
+            if (
+                low is not None
+                and meter.answer_bytes + meter.reasoning_bytes > low
+                and not self._afford(each)
+            ):
                 self._waiting.extend(frames[index:])
                 marks.pop()
                 return frames[:index]
         return frames
 
     def _count(self, event: Event, sign: int = 1) -> None:
-        if isinstance(event, TextDelta | RefusalDelta):
+        if isinstance(event, _TEXT):
             self.meter.answer_bytes += sign * text_size(event.text)
         elif isinstance(event, ReasoningDelta):
             self.meter.reasoning_bytes += sign * text_size(event.text)

@@ -9,7 +9,7 @@ usage comes in one last chunk with `choices: []`, only for a client that asked, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -20,6 +20,8 @@ from proxy.words.sse import DONE, frame
 from .base import Answer, Bill
 from .openai_chunk import OBJECT, chunk_of, envelope
 from .openai_usage import usage_object
+
+_NULL_USAGE: Final = b',"usage":null}\n\n'
 
 
 class StreamEncoder:
@@ -78,13 +80,13 @@ class StreamEncoder:
 
     def _frame(self, each: Frame) -> bytes:
         if self._same and each.plain and self._spoken and self._passes(each.body):
-            return frame(each.payload)
+            if self._include_usage and "usage" not in each.body:
+                return b"data: %b%b" % (each.payload.rstrip()[:-1], _NULL_USAGE)
+            return b"data: %b\n\n" % each.payload
         return self._rewritten(chunk_of(each, self._answer), ours=each.body is None)
 
     def _passes(self, body: dict[str, Any]) -> bool:
-        """Whether a content chunk needs nothing from us: no role to add, no null usage to add."""
-        if self._include_usage and "usage" not in body:
-            return False
+        """Whether a content chunk needs nothing from us: no role to add."""
         choices: list[dict[str, Any]] = body.get("choices") or []
         return len(choices) == 1 and choices[0].get("index") in self._spoken
 
