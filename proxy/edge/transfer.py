@@ -135,4 +135,6 @@ class Transfer:
                 receipt.first_relayed_at = now
         if relay.done:
             self._exchange.settle()
+            if relay.error is not None:
+                self.stream.close()  # however long the client takes to hear of it
         return out
