@@ -86,7 +86,8 @@ class Contest:
         attempt.cost = cost(usage, broken.cost or broken.terms.price)
         self._charged.add(id(attempt))
         self._health.failed(broken, error.trouble, attempt.started_at, attempt.ended_at, opened=True)
-        if self._starts >= self._settings.attempts or not self._may_fail_over(broken, attempt.ended_at):
+        affordable = self._may_fail_over(broken, attempt.ended_at, elsewhere=anew)
+        if self._starts >= self._settings.attempts or not affordable:
             raise _nobody()
         if anew:
             return await self._race(self.others())
@@ -169,14 +170,17 @@ class Contest:
         # Counted here, as those that start together have not begun when the next one asks.
         if self._starts >= self._settings.attempts or self._health.wait(candidate, now):
             return False
-        affordable = self._may_fail_over(candidate, now) if why == "failover" else self._may_hedge(candidate)
+        if why == "failover":
+            affordable = self._may_fail_over(candidate, now, elsewhere=candidate in self.others())
+        else:
+            affordable = self._may_hedge(candidate)
         if not affordable or not self._health.allows(candidate, now):
             return False
         self._starts += 1
         return True
 
-    def _may_fail_over(self, candidate: Candidate, now: float) -> bool:
-        first = self._failovers == 0
+    def _may_fail_over(self, candidate: Candidate, now: float, *, elsewhere: bool) -> bool:
+        first = self._failovers == 0 and elsewhere
         self._failovers += 1
         return self._health.budgets.retry(candidate.terms.model, now, failover=first)
 

@@ -370,6 +370,7 @@ class Exchange:
         terms = self._contest.accepted() if self._contest is not None else None
         if terms is None:
             return None
+        self.receipt.model, self.receipt.price_version = terms.model, terms.price_version
         meter = self._meter(terms)
         return Bill(meter.usage(), meter.price(meter.usage()), estimated=True)
 

@@ -82,7 +82,8 @@ class Parked:
             if not source.drained:
                 self._pull(hurried=True)
             while not self._over:
-                if transfer.starved:
+                # First what was handed out: if the client goes, what comes after could not be told from it.
+                if transfer.starved and not self._full:
                     if transfer.moves:
                         self._unwatch()  # its socket is about to be closed
                     self._step(await transfer.more())
@@ -104,6 +105,8 @@ class Parked:
         if not self._over:
             self._transfer.caught_up()
             self._lane.wait_until(self._transfer.deadline)
+            if self._transfer.starved:
+                self._gate.open()
             self._wake(LEFT)
 
     def overdue(self) -> None:

@@ -134,4 +134,6 @@ class Transfer:
         if relay.done:
             self.done = True
             self._exchange.settle()
+            if relay.error is not None:
+                self.stream.close()  # however long the client takes to hear of it
         return out

@@ -75,10 +75,11 @@ class Router:
             text = f"No provider of the model '{name[:64]}' fits what the request asks of it."
             raise GatewayError("model_not_found", text, param="provider", detail={"reason": "no_candidate"})
         configured = choice.configured or principal.strategy is not None
+        wished = call.wishes.strategy is not None or call.wishes.models
         return Plan(
             candidates=tuple(arranged),
             mode=_MODES.get(strategy, "failover"),
-            exempt=strategy == "race" and call.wishes.strategy is None and configured,
+            exempt=strategy == "race" and configured and not wished,
             reason=reason,
         )
 
@@ -221,8 +222,8 @@ def _strategy(wishes: Wishes, principal: Principal, choice: Choice) -> Strategy:
         text = "This key's plan does not let requests ask for races and hedges."
         raise GatewayError("permission_denied", text, param="strategy")
     asked = wishes.strategy or principal.strategy
-    if asked is None and wishes.models and choice.strategy == "single":
-        return "failover"  # to the other models
+    if asked is None and wishes.models and choice.strategy in {"single", *_RACES}:
+        return "failover"  # to the other models, which nobody but the client wants beside the first
     return asked or choice.strategy
 
 

@@ -515,3 +515,17 @@ def test_a_tier_that_is_missing_is_made_up_for(
 ) -> None:
     aliases = {tier: Alias(("mini",)) for tier in tiers}
     assert Routes(settings(aliases=aliases), PriceBook.load(())).tier(wanted) == found
+
+
+@pytest.mark.parametrize("strategy", ["race", "hedge"])
+@pytest.mark.parametrize("key", [None, "race"], ids=["the model's", "the key's"])
+def test_models_a_client_adds_are_no_part_of_a_race_the_operator_pays_for(
+    strategy: Strategy, key: Strategy | None
+) -> None:
+    given = settings(models=(replace(MINI, strategy=strategy), PLAIN))
+    call = replace(chat("mini"), wishes=Wishes(models=("plain",)))
+    principal = replace(ANYONE, strategy=key)
+    made = router(given).plan(call, principal, NOW)
+    assert (made.mode, made.exempt) == (key or "failover", False)
+    alone = router(given).plan(chat("mini"), principal, NOW)
+    assert (alone.mode, alone.exempt) == (key or strategy, "race" in {key, strategy})

@@ -13,6 +13,7 @@ import trio
 from h2.settings import SettingCodes
 
 from proxy.edge import http2_protocol
+from tests.e2e.harness import provider, running, settings_for
 from tests.fakes.client import Client, chat, post
 from tests.fakes.script import ENDLESS, Script
 from tests.fakes.upstream import FaultyUpstream
@@ -322,3 +323,18 @@ async def test_a_refusal_that_waits_for_a_window_does_not_outlive_its_client(
             await client.flush()
             await client.until(lambda: 1 in client.status)
             assert client.status[1] == 401
+
+
+async def test_an_answer_that_took_too_long_is_stopped_although_its_client_takes_nothing(
+    tmp_path: Path, upstream: FaultyUpstream, trusting: ssl.SSLContext
+) -> None:
+    upstream.default = Script(tokens=ENDLESS, gap=0.001)
+    here = provider("up", upstream.base_url, timeouts={"total": 0.2})
+    async with running(settings_for(tmp_path, [here])) as gateway:
+        async with H2Client(gateway.url, await gateway.key()) as client:
+            client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+            await client.post(PATH, chat())
+            with trio.fail_after(5):
+                receipt = await gateway.finished()
+                await upstream.wait_closed()
+        assert receipt.error == "gateway_timeout"
