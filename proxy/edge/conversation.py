@@ -65,7 +65,8 @@ class Conversation:
         """Answer. Cancelling stops the upstream and settles what was relayed."""
         with self._scope:
             self._reply.watch(self)
-            await self._answer()
+            if not self._scope.cancel_called:  # a hold for one who has left already would stay open
+                await self._answer()
         if self._expelled is not None:
             await self._say_goodbye(self._expelled)
 
@@ -139,6 +140,7 @@ class Conversation:
         """Tell the client, by a true status or, where it has its 200, by the one last chunk."""
         exchange = self._exchange
         self.alarm = math.inf
+        self._over = True
         if not self._started:
             body = exchange.dialect.error(error, self._label)
             headers = {**JSON, **self._identity(), **error_headers(error)}

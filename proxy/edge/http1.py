@@ -142,7 +142,10 @@ class _Doorman:
             now = trio.current_time()
             for connection in tuple(self._inside):
                 if connection.peer.deadline <= now:
-                    connection.peer.expire()
+                    try:
+                        connection.peer.expire()
+                    except Exception:  # noqa: BLE001 - one connection must not take the others down
+                        _log.exception("a deadline could not be kept")
 
     def stop(self) -> None:
         """Let no connection have another request."""
