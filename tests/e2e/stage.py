@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -141,6 +141,27 @@ async def staged(
         stage = Stage(gateway, await gateway.key(), upstreams)
         yield stage
         await stage.check_at_rest()
+
+
+@asynccontextmanager
+async def several(
+    directory: Path,
+    number: int,
+    strategy: Strategy = "failover",
+    race: Race = PATIENT,
+    *,
+    unstoppable: Sequence[str] = (),
+    **more: Any,
+) -> AsyncIterator[Stage]:
+    """A stage over so many fakes of its own, some of which charge on when they are hung up on."""
+    async with AsyncExitStack() as stack:
+        upstreams = [await stack.enter_async_context(FaultyUpstream()) for _ in range(number)]
+        providers = [
+            replace(each, cancel_stops_billing=each.name not in unstoppable)
+            for each in providers_of(*upstreams)
+        ]
+        settings = settings_of(directory, providers, strategy, race=race, **more)
+        yield await stack.enter_async_context(staged(settings, *upstreams))
 
 
 def ask(tokens: int = 8, *, stream: bool = True, **more: Any) -> dict[str, Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -12,15 +11,12 @@ from typing import Final
 import pytest
 import trio
 
-from proxy.settings import Race
 from proxy.words.wishes import Strategy
 from tests.fakes import script as say
 from tests.fakes.clock import SkippingClock
 from tests.fakes.script import Script
-from tests.fakes.upstream import FaultyUpstream
 
-from .stage import NAMES, PATIENT, Stage, ask, price, providers_of, settings_of, staged
-from .test_cases import serving
+from .stage import NAMES, Stage, ask, price, several
 
 STRATEGIES: Final[Sequence[Strategy]] = ("failover", "hedge", "race")
 DEAD: Final = say.error(500)
@@ -30,16 +26,6 @@ HEALTHY: Final = price(10, 8)
 @pytest.fixture
 def clock() -> SkippingClock:
     return SkippingClock()
-
-
-@asynccontextmanager
-async def several(
-    directory: Path, number: int, strategy: Strategy, race: Race = PATIENT
-) -> AsyncIterator[Stage]:
-    async with AsyncExitStack() as stack:
-        upstreams = [await stack.enter_async_context(serving(FaultyUpstream())) for _ in range(number)]
-        settings = settings_of(directory, providers_of(*upstreams), strategy, race=race)
-        yield await stack.enter_async_context(staged(settings, *upstreams))
 
 
 async def count(stage: Stage, what: str) -> int:

@@ -27,8 +27,21 @@ from tests.fakes.script import STALL, Script
 from tests.fakes.upstream import FaultyUpstream
 
 from .harness import provider
-from .stage import NAMES, PATH, PATIENT, PROMPT, Stage, Tried, ask, price, providers_of, settings_of, staged
-from .test_cases import PLAYED, HangingResolver, check_answer, check_ledger, place_for, serving
+from .stage import (
+    NAMES,
+    PATH,
+    PATIENT,
+    PROMPT,
+    Stage,
+    Tried,
+    ask,
+    price,
+    providers_of,
+    settings_of,
+    several,
+    staged,
+)
+from .test_cases import PLAYED, HangingResolver, check_answer, check_ledger, place_for
 
 STRATEGIES: Final[Sequence[Strategy]] = ("failover", "hedge", "race")
 ROWS: Final = {f"F{row}" for row in (*range(49, 59), *range(64, 73))}
@@ -77,7 +90,7 @@ async def playing(
         trio.socket.set_custom_hostname_resolver(HangingResolver())
     async with AsyncExitStack() as stack:
         places = [await stack.enter_async_context(place_for(case)) for _ in range(faulty)]
-        behind = [await stack.enter_async_context(serving(FaultyUpstream())) for _ in range(others)]
+        behind = [await stack.enter_async_context(FaultyUpstream()) for _ in range(others)]
         patience = dict(case.timeouts if timeouts is None else timeouts)
         providers = [
             *(provider(name, url, timeouts=patience) for name, (url, _) in zip(NAMES, places, strict=False)),
@@ -184,17 +197,6 @@ async def wait_all(waits: Sequence[Any]) -> None:
         await wait()
 
 
-@asynccontextmanager
-async def several(
-    directory: Path, number: int, strategy: Strategy, *, race: Race = PATIENT, **more: Any
-) -> AsyncIterator[Stage]:
-    """A stage with so many fakes."""
-    async with AsyncExitStack() as stack:
-        upstreams = [await stack.enter_async_context(serving(FaultyUpstream())) for _ in range(number)]
-        settings = settings_of(directory, providers_of(*upstreams), strategy, race=race, **more)
-        yield await stack.enter_async_context(staged(settings, *upstreams))
-
-
 @pytest.mark.fault("F79")
 @pytest.mark.parametrize("strategy", STRATEGIES)
 async def test_a_stale_connection_is_replaced_within_its_attempt(strategy: Strategy, tmp_path: Path) -> None:
@@ -222,7 +224,7 @@ async def test_of_answers_that_come_together_one_is_relayed(
     words = ("one ", "two ", "six ")
     rounds = 1 if (strategy, number) == ("hedge", 3) else 20
     with trio.fail_after(60):
-        async with several(tmp_path, number, strategy, race=EAGER) as stage:
+        async with several(tmp_path, number, strategy, EAGER) as stage:
             for turn in range(1, rounds + 1):
                 go = trio.Event()
                 for upstream, word in zip(stage.upstreams, words, strict=False):
@@ -259,7 +261,7 @@ DYING: Final[Mapping[str, Script]] = {
 @pytest.mark.parametrize("strategy", ["hedge", "race"])
 async def test_a_winner_that_dies_is_not_replaced(strategy: Strategy, trouble: str, tmp_path: Path) -> None:
     with trio.fail_after(30):
-        async with several(tmp_path, 2, strategy, race=EAGER) as stage:
+        async with several(tmp_path, 2, strategy, EAGER) as stage:
             first, second = stage.upstreams
             first.default = SILENT
             second.default = replace(DYING[trouble], before_head=partial(first.wait_request, 1))
