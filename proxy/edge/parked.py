@@ -78,7 +78,8 @@ class Parked:
             if not source.drained:
                 self._pull(hurried=True)
             while not self._over:
-                if transfer.starved:
+                # First what was handed out: it could not be told from what comes after, if the client goes.
+                if transfer.starved and not self._lane.unsent:
                     if transfer.moves:
                         self._unwatch()  # its socket is about to be closed
                     self._step(await transfer.more())
@@ -99,6 +100,8 @@ class Parked:
         if not self._over:
             self._transfer.caught_up()
             self._lane.wait_until(self._transfer.deadline)
+            if self._transfer.starved:
+                self._gate.open()
             self._guarded_pull(hurried=True)
 
     def overdue(self) -> None:

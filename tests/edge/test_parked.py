@@ -233,6 +233,21 @@ async def test_while_the_ledger_decides_nothing_is_read_and_nothing_is_late() ->
         assert scene.outlet.given == [b"head.", b"[dear]", b"(more)", b"[next]"]
 
 
+async def test_what_comes_after_a_pause_waits_until_the_client_has_what_came_before() -> None:
+    """Else nobody could tell, if the client goes, which of it never left."""
+    async with scenes() as [scene]:
+        scene.outlet.unsent = 5
+        scene.answer.starved = True
+        scene.answer.released.set()
+        scene.parked._step(b"[dear]")
+        await trio.testing.wait_all_tasks_blocked()
+        assert scene.outlet.given == [b"head.", b"[dear]"]
+        scene.outlet.unsent = 0
+        scene.parked.flushed()
+        await trio.testing.wait_all_tasks_blocked()
+        assert scene.outlet.given == [b"head.", b"[dear]", b"(more)"]
+
+
 async def test_the_deadline_is_asked_about_and_moves_on() -> None:
     async with scenes() as [scene]:
         assert scene.outlet.due == 1e9
