@@ -48,9 +48,6 @@ class Contest:
         """Attempts whose cost is known already."""
         self._starts = 0
         self._failovers = 0
-        self._rules = Rules(
-            stagger=self._stagger, may_start=self._may_start, pause=self._pause, limit=settings.at_once
-        )
 
     def check(self) -> None:
         """Raise GatewayError `service_unavailable` where every breaker is open: before a hold is taken."""
@@ -96,8 +93,15 @@ class Contest:
 
     async def _race(self, candidates: Sequence[Candidate]) -> tuple[Candidate, UpstreamStream]:
         self._starts += 1
+        # Not kept: it would hold on to us as we to it.
+        rules = Rules(
+            stagger=self._stagger,
+            may_start=self._may_start,
+            pause=self._pause,
+            limit=self._settings.at_once,
+        )
         try:
-            winner, stream = await race(self._startable(candidates), self._open, rules=self._rules)
+            winner, stream = await race(self._startable(candidates), self._open, rules=rules)
         except AllFailedError as failed:
             raise self._all_failed(failed.errors) from failed
         self._receipt.winner = self._opened[stream]
