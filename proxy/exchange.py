@@ -182,7 +182,7 @@ class Exchange:
 
     def leave(self) -> None:
         """Take note that the client has gone, and stop everything now, whoever is waiting for what."""
-        self.left = not self._settled
+        self.left = self.left or not self._settled
         self.settle()
         if self.stream is not None and not self._reads_on(self.stream):
             self.stream.close()

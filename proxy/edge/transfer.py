@@ -99,7 +99,9 @@ class Transfer:
 
     async def more(self) -> bytes:
         """Wait until the purse has decided, and go on, with another stream where the first one broke."""
-        await self._exchange.more()
+        # A hold is decided soon; to find another stream may take longer than one request may.
+        with trio.CancelScope(deadline=self._total_at if self.moves else math.inf):
+            await self._exchange.more()
         self.stream = self._exchange.stream or self.stream
         self.caught_up()
         return self._pass_on(self._relay.resume())

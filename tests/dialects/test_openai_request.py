@@ -480,7 +480,7 @@ class TestGoodShapes:
             ({"max_tokens": 1}, 1),
             ({"max_tokens": 2**31 - 1}, 2**31 - 1),
             ({"max_completion_tokens": 5}, 5),
-            ({"max_tokens": 9, "max_completion_tokens": 5}, 5),
+            ({"max_tokens": 9, "max_completion_tokens": 5}, 9),
             ({"max_tokens": None, "max_completion_tokens": 5}, 5),
         ],
     )

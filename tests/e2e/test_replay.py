@@ -208,3 +208,17 @@ async def test_what_an_upstream_blames_the_request_for_is_not_asked_for_again(
         assert told["type"] == "invalid_request_error"
         assert told["message"] == "no, says [redacted]"
         assert spare.hits == 0
+
+
+async def test_the_search_for_another_stream_ends_with_the_requests_time(
+    tmp_path: Path, upstream: FaultyUpstream, spare: FaultyUpstream
+) -> None:
+    upstream.default, spare.default = CUT, Script(before_head=say.STALL)
+    settings = replaying(tmp_path, upstream, spare, timeouts={"total": 0.5})
+    async with running(settings) as gateway:
+        answer = await post(gateway.url, "/chat/completions", ASK, key=await gateway.key())
+        assert b'"finish_reason":"error"' in answer.payloads[-1]
+        assert (await spare.wait_closed()).aborted
+        receipt = await gateway.finished()
+        assert receipt.usage.output == 5
+        assert await gateway.open_holds() == 0
