@@ -157,6 +157,7 @@ async def test_auto_goes_to_the_tier_a_request_needs_and_says_why(
             )
             assert answer.headers["x-gateway-provider"] == tiers[tier]
             assert answer.headers["x-gateway-route"].startswith(f"{tier}:")
+            assert answer.headers["x-gateway-route"].endswith(f";model={tiers[tier]}")
         named = await stage.ask({**ask(), "model": "complex"})
-        assert "x-gateway-route" not in named.headers
+        assert named.headers["x-gateway-route"] == f"model={tiers['complex']}"
         await stage.gateway.finished(3)
