@@ -22,6 +22,7 @@ from bench.targets import TARGETS, Bed, Target, upstream
 from bench.workload import Workload, comparison
 
 OUT = Path(__file__).parent / "out"
+_WORKLOADS = "whole,stream,gapped,crowd"
 _SETTLE = 1.0
 
 
@@ -29,15 +30,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     names = ",".join(TARGETS)
     parser.add_argument("--targets", default=names, metavar="LIST", help=f"some of {names}")
-    parser.add_argument(
-        "--workloads", default="whole,stream,gapped", metavar="LIST", help="some of whole,stream,gapped"
-    )
+    parser.add_argument("--workloads", default=_WORKLOADS, metavar="LIST", help=f"some of {_WORKLOADS}")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     parser.add_argument(
         "--seconds", type=float, default=3, metavar="S", help="of each window, after a warm-up"
     )
     parser.add_argument("--streams", type=int, default=32, metavar="N", help="streams without a gap")
     parser.add_argument("--gapped", type=int, default=50, metavar="N", help="streams with a gap")
+    parser.add_argument("--crowd", type=int, default=500, metavar="N", help="streams with a gap, once more")
     parser.add_argument("--gap", type=int, default=10, metavar="MS", help="between two chunks of those")
     parser.add_argument("--name", default="compare", help="results go to bench/out/NAME.json")
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="or to DIR/NAME.json")
@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, save, print."""
-    workloads = comparison(options.streams, options.gapped, options.gap)
+    workloads = comparison(options.streams, options.gapped, options.gap, options.crowd)
     workloads = tuple(w for w in workloads if w.name in options.workloads.split(","))
     names = options.targets.split(",")
     if not workloads or not set(names) <= set(TARGETS):

@@ -27,6 +27,7 @@ _STREAM: tuple[Column, ...] = (
     ("ITL p99", "p99_itl_ms", 1),
     ("hop p50", "p50_hop_ms", 2),
     ("p99 ms", "p99_hop_ms", 1),
+    ("RSS MB", "rss_mb", 0),
     ("failed", "failed", 0),
 )
 _FULL = 97.0

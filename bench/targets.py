@@ -79,7 +79,7 @@ def _naive(bed: Bed) -> Iterator[Target]:
 
 @contextlib.contextmanager
 def _headrace(bed: Bed) -> Iterator[Target]:
-    models = [workload.model for workload in bed.workloads]
+    models = list(dict.fromkeys(workload.model for workload in bed.workloads))
     gateway = headrace.prepare(bed.directory / "headrace", upstream=bed.upstream, models=models)
     headers = {"Authorization": f"Bearer {gateway.key}"}
     run = running(

@@ -32,7 +32,8 @@ class Workload:
         request: dict[str, object] = {
             "model": self.model,
             "messages": [{"role": "user", "content": _PROMPT}],
-            "max_tokens": 256,
+            # More than the longest answer has: a provider keeps to it, and a hold is made for it.
+            "max_tokens": 8192,
             "temperature": 0.2,
         }
         if self.stream:
@@ -41,8 +42,10 @@ class Workload:
         return json.dumps(request)
 
 
-def comparison(streams: int = 32, gapped: int = 50, gap_ms: int = 10) -> tuple[Workload, ...]:
-    """The three of the comparison run."""
+def comparison(
+    streams: int = 32, gapped: int = 50, gap_ms: int = 10, crowd: int = 500
+) -> tuple[Workload, ...]:
+    """The four of the comparison run."""
     return (
         # 369-byte chunk: 200 characters of content, as many as the upstream's non-streaming reply has.
         Workload("whole", "not streaming, 64 connections", "mock-n1-s369", 64, stream=False),
@@ -61,5 +64,14 @@ def comparison(streams: int = 32, gapped: int = 50, gap_ms: int = 10) -> tuple[W
             stream=True,
             warmup=1.0,
             ramp_ms=800,
+        ),
+        Workload(
+            "crowd",
+            f"{crowd} streams of 100 chunks, 200 B each, {gap_ms} ms apart",
+            f"mock-n100-g{gap_ms * 1000}-s200",
+            crowd,
+            stream=True,
+            warmup=2.0,
+            ramp_ms=1000,
         ),
     )

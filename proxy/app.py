@@ -6,6 +6,7 @@ the desk, the control socket, the metrics port and the server, and stops them in
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 import ssl
@@ -106,6 +107,7 @@ async def _serve(settings: Settings, listening: socket.socket, scraped: socket.s
         if scraped is not None:
             await nursery.start(serve_asgi, make_scrape(gateway.metrics.render), scraped, settings.server)
         url = _url(settings.server, listening)
+        _settle_garbage()
         greeting = "" if await bank.office.has_accounts() else await _first_start(bank.office, url)
         print(f"headrace: serving on {url}{greeting}", flush=True)
         await serve_http1(listening, gateway.routes, gateway.cold, settings.server, stop=stop)
@@ -123,7 +125,7 @@ class Gateway:
         observers: Sequence[Callable[[Receipt], None]] = (),
     ) -> None:
         lines = {provider.name: _line(provider, transport) for provider in settings.providers}
-        health = _health(settings.race)
+        self.health = health = _health(settings.race)
         deployments = {deployment.id for model in settings.models for deployment in model.deployments}
         self.metrics = Metrics(bank.desk, health, deployments)
         self.abandoned = Abandoned(self.metrics.drained)
@@ -139,7 +141,9 @@ class Gateway:
         )
         directory = Directory(bank.office.principal, bank.pepper, time.time)
         bank.office.watch(directory.forget)
-        self.routes = Routes(ModelRoutes(core, directory))
+        models = ModelRoutes(core, directory)
+        self.metrics.watch(lambda: models.load.running, lambda: models.load.shed)
+        self.routes = Routes(models)
         self.cold = make_pages(self._readiness)
         self._bank = bank
         self._settings = settings
@@ -155,6 +159,17 @@ def _health(race: Race) -> Health:
         int(share * 1000) for share in (race.hedge_calls, race.hedge_spend, race.retries)
     )
     return Health(tempo, shares=Shares(hedge_calls=calls, hedge_spend=spend, retry_calls=retries))
+
+
+def _settle_garbage() -> None:
+    """Keep the collector from looking through all that was loaded, which never goes, again and again.
+
+    Each look would stop everything for some 30 ms. What a request makes holds no cycles, so that the
+    collector has little to do and need not be called for every few hundred objects.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def _line(provider: Provider, transport: UpstreamTransport) -> Line:

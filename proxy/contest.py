@@ -48,9 +48,6 @@ class Contest:
         """Attempts whose cost is known already."""
         self._starts = 0
         self._failovers = 0
-        self._rules = Rules(
-            stagger=self._stagger, may_start=self._may_start, pause=self._pause, limit=settings.at_once
-        )
 
     def check(self) -> None:
         """Raise GatewayError `service_unavailable` where every breaker is open: before a hold is taken."""
@@ -68,23 +65,43 @@ class Contest:
         self._health.budgets.called()
         return await self._race(self._plan.candidates)
 
-    async def again(self, error: UpstreamError, usage: Usage) -> tuple[Candidate, UpstreamStream]:
-        """Replace the winner, whose stream `error` has ended after `usage`, by another of the same model.
+    def others(self) -> list[Candidate]:
+        """Return the candidates that have not been tried."""
+        tried = [each for _, each in self._tried]
+        return [each for each in self._plan.candidates if each not in tried]
 
-        Itself it is tried last. Raises and is cancelled as `run`.
+    async def again(
+        self, error: UpstreamError, usage: Usage, *, anew: bool
+    ) -> tuple[Candidate, UpstreamStream]:
+        """Replace the winner, whose stream `error` has ended after `usage`.
+
+        `anew`: by one that was not tried yet. Else by one of the same model, itself at last. It is a retry,
+        so a budget may refuse it. Raises and is cancelled as `run`.
         """
         attempt, broken = next(each for each in self._tried if each[0] is self._receipt.winner)
         attempt.trouble, attempt.ended_at = error.trouble, trio.current_time()
         attempt.cost = cost(usage, broken.cost or broken.terms.price)
         self._charged.add(id(attempt))
         self._health.failed(broken, error.trouble, attempt.started_at, attempt.ended_at, opened=True)
+        affordable = self._may_fail_over(broken, attempt.ended_at, elsewhere=anew)
+        if self._starts >= self._settings.attempts or not affordable:
+            raise _nobody()
+        if anew:
+            return await self._race(self.others())
         same = [each for each in self._plan.candidates if each.terms.model == broken.terms.model]
         return await self._race([*(each for each in same if each is not broken), broken])
 
     async def _race(self, candidates: Sequence[Candidate]) -> tuple[Candidate, UpstreamStream]:
         self._starts += 1
+        # Not kept: it would hold on to us as we to it.
+        rules = Rules(
+            stagger=self._stagger,
+            may_start=self._may_start,
+            pause=self._pause,
+            limit=self._settings.at_once,
+        )
         try:
-            winner, stream = await race(self._startable(candidates), self._open, rules=self._rules)
+            winner, stream = await race(self._startable(candidates), self._open, rules=rules)
         except AllFailedError as failed:
             raise self._all_failed(failed.errors) from failed
         self._receipt.winner = self._opened[stream]
@@ -157,14 +174,17 @@ class Contest:
         # Counted here, as those that start together have not begun when the next one asks.
         if self._starts >= self._settings.attempts or self._health.wait(candidate, now):
             return False
-        affordable = self._may_fail_over(candidate, now) if why == "failover" else self._may_hedge(candidate)
+        if why == "failover":
+            affordable = self._may_fail_over(candidate, now, elsewhere=candidate in self.others())
+        else:
+            affordable = self._may_hedge(candidate)
         if not affordable or not self._health.allows(candidate, now):
             return False
         self._starts += 1
         return True
 
-    def _may_fail_over(self, candidate: Candidate, now: float) -> bool:
-        first = self._failovers == 0
+    def _may_fail_over(self, candidate: Candidate, now: float, *, elsewhere: bool) -> bool:
+        first = self._failovers == 0 and elsewhere
         self._failovers += 1
         return self._health.budgets.retry(candidate.terms.model, now, failover=first)
 

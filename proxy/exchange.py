@@ -34,7 +34,7 @@ from proxy.bank.ops import (
     Void,
 )
 from proxy.contest import Contest
-from proxy.dialects.base import Answer, Bill, Dialect
+from proxy.dialects.base import Answer, Bill, Dialect, Encoder
 from proxy.policy.estimate import Weight, weigh
 from proxy.policy.health import Health
 from proxy.policy.plan import Plan, Terms
@@ -42,12 +42,12 @@ from proxy.policy.routing import Router
 from proxy.receipt import Outcome, Receipt
 from proxy.recording import record_of
 from proxy.relay import Meter, Relay
-from proxy.settings import Settings
+from proxy.settings import Deployment, Settings
 from proxy.upstream.abandoned import Abandoned
-from proxy.upstream.fleet import Fleet, UpstreamStream
+from proxy.upstream.fleet import Fleet, UpstreamStream, hide
 from proxy.words.call import Call
 from proxy.words.chat import ChatRequest
-from proxy.words.errors import GatewayError, UpstreamError, Window
+from proxy.words.errors import GatewayError, UpstreamError, Window, outward
 from proxy.words.ids import new_generation_id
 from proxy.words.money import credits_json, credits_text
 from proxy.words.principal import Principal
@@ -97,6 +97,7 @@ class Exchange:
         self._extension: Ticket | None = None
         self._extensions = 0
         self._replays = 0
+        self._repeatable = False
         self._no_more: GatewayError | None = None
         self._settled = False
         self.receipt = Receipt(
@@ -127,26 +128,33 @@ class Exchange:
         self.admitted = await self._admit(plan, weigh(self.call, plan))
         winner, self.stream = await contest.run()
         receipt.model, receipt.price_version = winner.terms.model, winner.terms.price_version
-        answer = Answer(
-            generation_id=self.generation_id,
-            language=core.fleet.language(winner.deployment),
-            credits_per_usd=core.settings.money.credits_per_usd,
-            created=int(receipt.started_unix),
-            model=winner.deployment.model,
-        )
-        encoder = self.dialect.encoder(self.call, answer)
+        self._repeatable = self._may_repeat(winner.terms)
+        encoder = self._encoder(winner.deployment)
         self.relay = Relay(
             self.stream.decoder,
             encoder,
             self._meter(winner.terms),
             self,
-            repeatable=self._repeatable(winner.terms),
+            repeatable=self._repeatable,
         )
         return self.relay
 
     def replays(self) -> bool:
-        """Tell whether another stream may take the place of one that broke (see `relay.Purse`)."""
-        return self._replays < _REPLAYS and not self.left
+        """Tell whether another stream may take the place of one that broke (see `relay.Purse`).
+
+        A client that has nothing of its answer yet gets one from another deployment, as before the first
+        event; one that has, only where the operator wants it.
+        """
+        contest = self._contest
+        if contest is None or self.left or self._replays >= _REPLAYS:
+            return False
+        return self._repeatable or (not self.call.stream and bool(contest.others()))
+
+    def outward(self, error: UpstreamError) -> GatewayError:
+        """Say what ended a stream, without its provider's secrets (see `relay.Purse`)."""
+        for candidate in self.plan.candidates if self.plan is not None else ():
+            hide(error, candidate.deployment.provider)
+        return outward([error])
 
     def extend(self) -> int | GatewayError | None:
         """Grow the hold as large again, or by all there is left (see `relay.Purse`)."""
@@ -174,7 +182,7 @@ class Exchange:
 
     def leave(self) -> None:
         """Take note that the client has gone, and stop everything now, whoever is waiting for what."""
-        self.left = not self._settled
+        self.left = self.left or not self._settled
         self.settle()
         if self.stream is not None and not self._reads_on(self.stream):
             self.stream.close()
@@ -187,6 +195,8 @@ class Exchange:
                 self.core.abandoned.take(self.stream)
             else:
                 self.stream.close()
+        if self.relay is not None:
+            self.relay.retire()
 
     def _reads_on(self, stream: UpstreamStream) -> bool:
         """Tell whether an answer is read to its end although the client has gone."""
@@ -224,7 +234,17 @@ class Exchange:
         for observe in self.core.observers:
             observe(receipt)
 
-    def _repeatable(self, terms: Terms) -> bool:
+    def _encoder(self, deployment: Deployment) -> Encoder:
+        answer = Answer(
+            generation_id=self.generation_id,
+            language=self.core.fleet.language(deployment),
+            credits_per_usd=self.core.settings.money.credits_per_usd,
+            created=int(self.receipt.started_unix),
+            model=deployment.model,
+        )
+        return self.dialect.encoder(self.call, answer)
+
+    def _may_repeat(self, terms: Terms) -> bool:
         """Tell whether a broken stream is asked for again; log probabilities are never the same twice."""
         call = self.call
         plain = isinstance(call, ChatRequest) and not call.sampling.logprobs
@@ -235,10 +255,21 @@ class Exchange:
         assert self._contest is not None  # noqa: S101 - there was a stream
         assert self.stream is not None  # noqa: S101
         self._replays += 1
-        self.stream.close()
+        broken, self.stream = self.stream, None
+        broken.close()
         with suppress(GatewayError):
-            _, self.stream = await self._contest.again(error, relay.meter.usage())
-            relay.rerun(self.stream.decoder, self.stream.head)
+            winner, stream = await self._contest.again(error, relay.meter.usage(), anew=not self._repeatable)
+            self.stream = stream
+            if self._repeatable:
+                relay.rerun(stream.decoder, stream.head)
+            else:
+                self.receipt.model, self.receipt.price_version = (
+                    winner.terms.model,
+                    winner.terms.price_version,
+                )
+                relay.restart(
+                    stream.decoder, self._encoder(winner.deployment), self._meter(winner.terms), stream.head
+                )
 
     def _outcome(self, told: GatewayError | None) -> Outcome:
         if self.left:
@@ -339,6 +370,7 @@ class Exchange:
         terms = self._contest.accepted() if self._contest is not None else None
         if terms is None:
             return None
+        self.receipt.model, self.receipt.price_version = terms.model, terms.price_version
         meter = self._meter(terms)
         return Bill(meter.usage(), meter.price(meter.usage()), estimated=True)
 

@@ -35,6 +35,8 @@ from proxy.words.errors import GatewayError, UpstreamError, outward
 from proxy.words.money import cost
 from proxy.words.usage import Usage, count, text_size
 
+_TEXT = (TextDelta, RefusalDelta)
+
 
 class Meter:
     """Counts what was relayed, and knows how much more the hold can pay for.
@@ -130,6 +132,26 @@ class Purse(Protocol):
         """Tell whether another stream may take the place of one that broke."""
         ...
 
+    def outward(self, error: UpstreamError) -> GatewayError:
+        """Return what the client is told of a stream that an error ended."""
+        ...
+
+
+class _Empty:
+    """A purse from which nothing comes."""
+
+    def extend(self) -> None:
+        return
+
+    def replays(self) -> bool:
+        return False
+
+    def outward(self, error: UpstreamError) -> GatewayError:
+        return outward([error])
+
+
+_EMPTY = _Empty()
+
 
 class Relay:
     """One answer under way.
@@ -206,8 +228,9 @@ class Relay:
 
     def broke(self, error: UpstreamError) -> bytes:
         """Take the upstream's failure: a stream that is to be replaced starves until it is."""
-        if self._said is None or not self._said.repeatable or not self._purse.replays():
-            return self.fail(outward([error]))
+        comparable = self._said is None or self._said.repeatable
+        if not (comparable and error.fails_over and self._purse.replays()):
+            return self.fail(self._purse.outward(error))
         self.broken = error
         self.starved = True
         return b""
@@ -221,11 +244,20 @@ class Relay:
         self.reported = None
         self.broken = None
 
+    def restart(self, decoder: Decoder, encoder: Encoder, meter: Meter, head: Iterable[Frame]) -> None:
+        """Begin anew, from `resume` on, with another answer: the client has nothing of the first one."""
+        self._decoder = decoder
+        self._encoder = encoder
+        self.meter = meter
+        self._waiting = deque(head)
+        self.reported = None
+        self.broken = None
+
     def resume(self) -> bytes:
         """Go on after the purse has decided."""
         self.starved = False
         if self.broken is not None:
-            return self.fail(outward([self.broken]))
+            return self.fail(self._purse.outward(self.broken))
         frames = list(self._waiting)
         self._waiting.clear()
         return self._advance(frames)
@@ -245,6 +277,10 @@ class Relay:
             unsent -= self._sizes.pop()
             self.meter.answer_bytes, self.meter.reasoning_bytes = self._marks.pop()
             self._taken_back = True
+
+    def retire(self) -> None:
+        """Let go of the purse, which holds on to this relay in turn: nothing more will be bought."""
+        self._purse = _EMPTY
 
     def final_bill(self) -> Bill:
         """Return what the client pays if the answer ends as it stands.
@@ -292,15 +328,24 @@ class Relay:
         for index, each in enumerate(frames):
             marks.append((meter.answer_bytes, meter.reasoning_bytes))
             for event in each.events:
-                self._count(event)
-            if meter.low is not None and meter.relayed_bytes > meter.low and not self._afford(each):
+                if type(event) is TextDelta:  # by far the most; the rest of them in `_count`
+                    text = event.text
+                    meter.answer_bytes += len(text) if text.isascii() else text_size(text)
+                else:
+                    self._count(event)
+            low = meter.low
+            if (
+                low is not None
+                and meter.answer_bytes + meter.reasoning_bytes > low
+                and not self._afford(each)
+            ):
                 self._waiting.extend(frames[index:])
                 marks.pop()
                 return frames[:index]
         return frames
 
     def _count(self, event: Event, sign: int = 1) -> None:
-        if isinstance(event, TextDelta | RefusalDelta):
+        if isinstance(event, _TEXT):
             self.meter.answer_bytes += sign * text_size(event.text)
         elif isinstance(event, ReasoningDelta):
             self.meter.reasoning_bytes += sign * text_size(event.text)

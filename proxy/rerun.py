@@ -13,8 +13,10 @@ from proxy.words.chat import (
     Event,
     Finished,
     Frame,
+    ImageDelta,
     OpaqueDelta,
     ReasoningDelta,
+    ReasoningSealed,
     RefusalDelta,
     Started,
     TextDelta,
@@ -41,7 +43,7 @@ class Said:
         """Take note of frames that were relayed."""
         for frame in frames:
             for event in frame.events:
-                if isinstance(event, OpaqueDelta):
+                if isinstance(event, OpaqueDelta | ImageDelta):
                     self.repeatable = False
                 for strand, text in _strands(event):
                     self._pieces.setdefault(strand, []).append(text)
@@ -97,8 +99,12 @@ class Rerun:
     def _beyond(self, event: Event) -> Event | None:
         if isinstance(event, Started) or self.failure is not None:
             return None
-        if isinstance(event, UsageReport):
+        if isinstance(event, UsageReport | ImageDelta):
             return event
+        if isinstance(event, OpaqueDelta):
+            # It is in the payload alone, which is not passed on: the client would pay for what it never got.
+            self.failure = UpstreamError("truncated")
+            return None
         rests: list[str] = []
         for strand, text in _strands(event):
             rest = self._rest(strand, text)
@@ -133,6 +139,9 @@ def _strands(event: Event) -> list[tuple[Strand, str]]:
             return [((*call, part), text) for part, text in texts if text is not None]
         case Finished():
             return [((Finished, event.choice), event.reason)]
+        case ReasoningSealed():
+            # What it seals has been compared; here it counts that there are as many seals.
+            return [((ReasoningSealed, event.choice), ".")]
         case _:
             return []
 

@@ -22,7 +22,7 @@ from proxy.upstream.fleet import Fleet
 from proxy.upstream.sim import SimLine
 from proxy.wires.openai import OpenAIWire
 from proxy.words.chat import ChatRequest, Message, Origin, TextPart
-from proxy.words.errors import GatewayError
+from proxy.words.errors import GatewayError, UpstreamError
 from proxy.words.money import Price, Rates
 from proxy.words.principal import Principal
 from proxy.words.usage import Usage
@@ -133,6 +133,31 @@ async def test_another_round_waits_first(autojump_clock: object) -> None:
     starts = [each.started_at for each in scene.receipt.attempts]
     assert [each.provider for each in scene.receipt.attempts] == ["p0", "p1", "p0", "p1"]
     assert starts[0] == starts[1] <= starts[2] <= starts[3] < starts[0] + 1
+
+
+async def test_another_round_needs_a_budget_even_where_there_is_one_deployment_alone(
+    autojump_clock: object,
+) -> None:
+    scene = Scene([FAIL], race=Race(again=1), health=Health(shares=Shares(retry_calls=0, retry_floor=0)))
+    await scene.run()
+    assert len(scene.receipt.attempts) == 1
+
+
+@pytest.mark.parametrize(
+    ("race", "shares"),
+    [(Race(attempts=1), Shares()), (Race(), Shares(retry_calls=0, retry_floor=0))],
+    ids=["attempts", "budget"],
+)
+async def test_a_broken_stream_is_replaced_within_the_same_bounds(
+    autojump_clock: object, race: Race, shares: Shares
+) -> None:
+    scene = Scene([QUICK, QUICK], race=race, health=Health(shares=shares))
+    contest = scene.contest()
+    _, stream = await contest.run()
+    stream.close()
+    with pytest.raises(GatewayError):
+        await contest.again(UpstreamError("reset"), Usage(input=14), anew=False)
+    assert [(each.trouble, each.cost) for each in scene.receipt.attempts] == [("reset", 14_000)]
 
 
 async def test_hedges_are_within_their_budget(autojump_clock: object) -> None:

@@ -16,8 +16,11 @@ from proxy.words.chat import (
     Event,
     Finished,
     Frame,
+    ImageDelta,
     OpaqueDelta,
     ReasoningDelta,
+    ReasoningPart,
+    ReasoningSealed,
     RefusalDelta,
     Started,
     TextDelta,
@@ -130,9 +133,37 @@ def test_a_shorter_second_answer_is_not_complete() -> None:
     assert not decoder.complete
 
 
-def test_what_cannot_be_compared_is_not_repeatable() -> None:
+@pytest.mark.parametrize("event", [OpaqueDelta(3), ImageDelta("data:image/png;base64,AAAA")])
+def test_what_cannot_be_compared_is_not_repeatable(event: Event) -> None:
     assert said(TextDelta("a")).repeatable
-    assert not said(TextDelta("a"), OpaqueDelta(3)).repeatable
+    assert not said(TextDelta("a"), event).repeatable
+
+
+SEAL = ReasoningSealed(ReasoningPart("Hmm", "signature"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "rest"),
+    [
+        ([TextDelta("a")], [TextDelta("a"), ImageDelta("data:")], [ImageDelta("data:")]),
+        ([ReasoningDelta("Hm")], [ReasoningDelta("Hmm"), SEAL], [ReasoningDelta("m"), SEAL]),
+        ([ReasoningDelta("Hmm"), SEAL], [ReasoningDelta("Hmm"), SEAL, TextDelta("a")], [TextDelta("a")]),
+    ],
+    ids=["image", "seal to come", "seal there"],
+)
+def test_what_has_no_text_is_passed_on_once(
+    first: list[Event], second: list[Event], rest: list[Event]
+) -> None:
+    end = Finished("stop")
+    beyond, decoder = rerun(first, [*second, end])
+    assert (beyond, decoder.failure, decoder.complete) == ([*rest, end], None, True)
+
+
+def test_what_only_the_payload_holds_is_not_left_out_in_silence() -> None:
+    beyond, decoder = rerun([TextDelta("a")], [TextDelta("a"), OpaqueDelta(3), Finished("stop")])
+    assert beyond == []
+    assert decoder.failure is not None
+    assert not decoder.complete
 
 
 @pytest.mark.parametrize(("marker", "done"), [(b"", False), (b"data: [DONE]\n\n", True)])

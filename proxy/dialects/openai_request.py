@@ -123,7 +123,8 @@ def _model(body: Body) -> str:
 def _max_tokens(body: Body) -> int | None:
     newer = integer(body, "max_completion_tokens", 1, _MAX_TOKENS)
     older = integer(body, "max_tokens", 1, _MAX_TOKENS)
-    return older if newer is None else newer
+    # A provider may obey either.
+    return max(newer, older) if newer is not None and older is not None else newer or older
 
 
 def _include_usage(body: Body, *, stream: bool) -> bool:

@@ -9,7 +9,7 @@ usage comes in one last chunk with `choices: []`, only for a client that asked, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -20,6 +20,8 @@ from proxy.words.sse import DONE, frame
 from .base import Answer, Bill
 from .openai_chunk import OBJECT, chunk_of, envelope
 from .openai_usage import usage_object
+
+_NULL_USAGE: Final = b',"usage":null}\n\n'
 
 
 class StreamEncoder:
@@ -78,24 +80,24 @@ class StreamEncoder:
 
     def _frame(self, each: Frame) -> bytes:
         if self._same and each.plain and self._spoken and self._passes(each.body):
-            return frame(each.payload)
-        return self._rewritten(chunk_of(each, self._answer))
+            if self._include_usage and "usage" not in each.body:
+                return b"data: %b%b" % (each.payload.rstrip()[:-1], _NULL_USAGE)
+            return b"data: %b\n\n" % each.payload
+        return self._rewritten(chunk_of(each, self._answer), ours=each.body is None)
 
     def _passes(self, body: dict[str, Any]) -> bool:
-        """Whether a content chunk needs nothing from us: no role to add, no null usage to add."""
-        if self._include_usage and "usage" not in body:
-            return False
+        """Whether a content chunk needs nothing from us: no role to add."""
         choices: list[dict[str, Any]] = body.get("choices") or []
         return len(choices) == 1 and choices[0].get("index") in self._spoken
 
-    def _rewritten(self, chunk: dict[str, Any]) -> bytes:
+    def _rewritten(self, chunk: dict[str, Any], *, ours: bool) -> bytes:
         if not self._head:
             self._head = {key: chunk[key] for key in ("id", "created", "model") if chunk.get(key)}
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self._reported = usage
         choices = [self._choice(choice) for choice in chunk.get("choices") or ()]
-        if not choices and (usage is not None or not self._same):
+        if not choices and (usage is not None or ours or not self._same):
             return b""
         # One answer has one name, also where a second stream has finished it.
         written = {**chunk, **self._head, "object": OBJECT, "choices": choices}

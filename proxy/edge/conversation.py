@@ -65,7 +65,8 @@ class Conversation:
         """Answer. Cancelling stops the upstream and settles what was relayed."""
         with self._scope:
             self._reply.watch(self)
-            await self._answer()
+            if not self._scope.cancel_called:  # a hold for one who has left already would stay open
+                await self._answer()
         if self._expelled is not None:
             await self._say_goodbye(self._expelled)
 
@@ -139,6 +140,7 @@ class Conversation:
         """Tell the client, by a true status or, where it has its 200, by the one last chunk."""
         exchange = self._exchange
         self.alarm = math.inf
+        self._over = True
         if not self._started:
             body = exchange.dialect.error(error, self._label)
             headers = {**JSON, **self._identity(), **error_headers(error)}
@@ -179,9 +181,18 @@ class Conversation:
             headers["x-gateway-provider"] = receipt.winner.provider
             headers["x-gateway-model"] = receipt.winner.model
             headers["x-gateway-attempts"] = str(len(receipt.attempts))
-        if self._exchange.plan is not None and self._exchange.plan.reason:
-            headers["x-gateway-route"] = self._exchange.plan.reason
+        route = self._route()
+        if route:
+            headers["x-gateway-route"] = route
         return headers
+
+    def _route(self) -> str:
+        """Say which model answers where it is not the one that was asked for, and why."""
+        exchange = self._exchange
+        told = [] if exchange.plan is None or not exchange.plan.reason else [exchange.plan.reason]
+        if exchange.receipt.model != exchange.call.model:
+            told.append(f"model={exchange.receipt.model}")
+        return ";".join(told)
 
     def _whole_headers(self, relay: Relay) -> dict[str, str]:
         headers = {**JSON, **self._headers()}

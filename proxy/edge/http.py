@@ -35,6 +35,10 @@ class Request(Protocol):
         """
         ...
 
+    def skip(self) -> None:
+        """Throw away what has come of the body, so that the connection may go on if that was all."""
+        ...
+
     async def wait_gone(self) -> None:
         """Return when the client has left, or has closed its sending side."""
         ...

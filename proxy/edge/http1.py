@@ -21,13 +21,14 @@ from proxy.settings import Server
 from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
 
+from .asgi import Door
 from .drain import Stop, drain
 from .http1_cold import Cold
 from .http1_connection import Connection, Http1Handler, Service
 from .http1_limits import Limits
 from .http1_peer import Peer
 from .http1_secure import SecurePeer
-from .http2 import Door, Hypercorn
+from .http2 import Hypercorn
 from .lifespan import App, lifespan
 from .poll import Poll
 from .routes import Routes, dialect_of
@@ -141,7 +142,10 @@ class _Doorman:
             now = trio.current_time()
             for connection in tuple(self._inside):
                 if connection.peer.deadline <= now:
-                    connection.peer.expire()
+                    try:
+                        connection.peer.expire()
+                    except Exception:  # noqa: BLE001 - one connection must not take the others down
+                        _log.exception("a deadline could not be kept")
 
     def stop(self) -> None:
         """Let no connection have another request."""

@@ -13,10 +13,10 @@ import trio
 from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
 
+from .asgi import Message
 from .http import ClientGoneError
 from .http1_live import LiveReply
 from .http1_request import Http1Request
-from .http2 import Message
 from .lifespan import App
 from .models import refuse
 from .routes import dialect_of

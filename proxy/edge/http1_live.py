@@ -123,14 +123,9 @@ class _Client:
         self._reply = reply
         self._peer = peer
 
-    @property
-    def unsent(self) -> int:
-        return self._peer.unsent
-
-    def put(self, data: bytes, *, last: bool) -> None:
-        reply = self._reply
-        framed = reply.framed(data)
-        self._peer.put(framed + reply.framed_end() if last else framed)
+    def put(self, data: bytes, *, last: bool) -> bool:
+        framed = self._reply.framed(data)
+        return self._peer.put(framed + self._reply.framed_end() if last else framed)
 
     def wait_until(self, deadline: float) -> None:
         if not self._peer.unsent:
@@ -140,15 +135,15 @@ class _Client:
 class _Collected:
     """The lane of a whole answer: it is kept until it is one."""
 
-    __slots__ = ("_peer", "pieces", "unsent")
+    __slots__ = ("_peer", "pieces")
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
-        self.unsent = 0
         self.pieces: list[bytes] = []
 
-    def put(self, data: bytes, *, last: bool) -> None:
+    def put(self, data: bytes, *, last: bool) -> bool:
         self.pieces.append(data)
+        return True
 
     def wait_until(self, deadline: float) -> None:
         self._peer.deadline = deadline

@@ -49,6 +49,7 @@ class Peer:
         "_poll",
         "_readable",
         "_reader",
+        "_send",
         "_sock",
         "_stall",
         "_unsent",
@@ -66,6 +67,7 @@ class Peer:
     def __init__(self, sock: socket.socket, address: tuple[str, int], poll: Poll, stall: float) -> None:
         """Take over a non-blocking socket; `stall` is how many seconds a send may make no progress."""
         self._sock = sock
+        self._send = sock.send
         self._poll = poll
         self._stall = stall
         self._readable = False
@@ -106,12 +108,27 @@ class Peer:
             if data is not None:
                 return data
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: bytes) -> bool:
         """Send without waiting, and keep what the socket does not take for when it does.
 
-        Where the client has gone nothing is raised: its owner is told in the next turn.
+        Returns whether it took everything. Where the client has gone nothing is raised: its owner is told
+        in the next turn.
         """
-        self._put(data)
+        if self._unsent:
+            self._unsent = b"".join((self._unsent, data))
+            return False
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            sent = 0
+            self._break(error)
+        if sent == len(data):
+            return True
+        self._unsent = memoryview(data)[sent:]
+        self.deadline = trio.current_time() + self._stall
+        return False
 
     async def send(self, data: bytes) -> None:
         """Send everything, waiting only where the socket is full. Raises and is cancelled as `flush`."""
@@ -198,17 +215,14 @@ class Peer:
         self._readable = self.gone or len(data) in {0, READ_SIZE}
         return data
 
-    def _put(self, data: bytes) -> None:
-        if self._unsent:
-            self._unsent = b"".join((self._unsent, data))
-            return
-        sent = self._send_some(data)
-        if sent != len(data):
-            self._unsent = memoryview(data)[sent:]
-            self.deadline = trio.current_time() + self._stall
-
     def _flush(self) -> None:
-        sent = self._send_some(self._unsent)
+        try:
+            sent = self._send(self._unsent)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            sent = 0
+            self._break(error)
         self._unsent = self._unsent[sent:]
         if self._error is not None or not self._unsent:
             self.deadline = math.inf
@@ -217,16 +231,6 @@ class Peer:
                 self.owner.flushed()
         elif sent:
             self.deadline = trio.current_time() + self._stall
-
-    def _send_some(self, data: bytes | memoryview) -> int:
-        """Return how much of it the socket took; what it did not take because it broke stays unsent."""
-        try:
-            return self._sock.send(data)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            self._break(error)
-            return 0
 
     def _break(self, error: OSError) -> None:
         """Take note that nothing can be sent any more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -71,6 +72,12 @@ class Http1Request:
                 started_at = trio.current_time()
                 await self._invite(invited=not self.head.expects or bool(pieces))
             self.held = await self._more(started_at, size)
+
+    def skip(self) -> None:
+        """See `http.Request`."""
+        if self.held and not self._framing.done:
+            with suppress(GatewayError):  # the connection then ends with the answer
+                _, self.held = self._take(self.held)
 
     async def wait_gone(self) -> None:
         """Return when the client has left, or has closed its sending side."""

@@ -46,7 +46,7 @@ class SecurePeer(Peer):
                 self._shaken = layer.shake_hands()
             finally:
                 if layer.pending:  # be it the alert that says why not
-                    self._put(layer.outgoing())
+                    super().put(layer.outgoing())
             if self._shaken:
                 self._take_early()
                 return layer.protocol
@@ -55,23 +55,25 @@ class SecurePeer(Peer):
                 raise ssl.SSLEOFError("the client left in the handshake")
             layer.feed(data)
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: bytes) -> bool:
         """See `Peer`."""
         try:
-            self._put(self._layer.write(data))
+            sealed = self._layer.write(data)
         except ssl.SSLError as error:
             self._unsent = data
             self._break(error)
+            return False
+        return super().put(sealed)
 
     def stop_writing(self) -> None:
         """See `Peer`. The closing alert is TLS's way to say so."""
-        self._put(self._layer.close())
+        super().put(self._layer.close())
         super().stop_writing()
 
     def close(self) -> None:
         """See `Peer`."""
         if self.open and not super().unsent:
-            self._put(self._layer.close())
+            super().put(self._layer.close())
         super().close()
 
     def _take_early(self) -> None:
@@ -93,5 +95,5 @@ class SecurePeer(Peer):
         layer.feed(data)
         plain = layer.read()
         if layer.pending:
-            self._put(layer.outgoing())
+            super().put(layer.outgoing())
         return plain

@@ -18,27 +18,45 @@ from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
 
+from .bulk import check_bulk
 from .conversation import Conversation
 from .directory import Directory
 from .http import JSON, Answering, ClientGoneError, Reply, Request, body_too_large, check_json
+from .load import Load, overloaded
 
 _LISTING_SECONDS: Final = 60.0
 _log = logging.getLogger("headrace.edge")
 
 
 class ModelRoutes:
-    """Handlers over one core."""
+    """Handlers over one core.
+
+    Attributes:
+        load: the requests that run.
+    """
 
     def __init__(self, core: Core, directory: Directory) -> None:
         self._core = core
         self._directory = directory
         self._running: set[Conversation] = set()
+        server = core.settings.server
+        self.load = Load(server.max_requests, server.max_memory)
         self._listed = b""
         self._listed_until = 0.0
 
     async def chat(self, request: Request, reply: Reply, dialect: OpenAIDialect) -> None:
         """Answer `POST …/chat/completions`. Cancelling settles what was relayed."""
         label = request_id(request.headers.get("x-request-id"))
+        if not self.load.enter():
+            request.skip()
+            await refuse(reply, dialect, overloaded(), label)
+            return
+        try:
+            await self._chat(request, reply, dialect, label)
+        finally:
+            self.load.leave()
+
+    async def _chat(self, request: Request, reply: Reply, dialect: OpenAIDialect, label: str) -> None:
         try:
             exchange = await self._admit(request, dialect, label)
         except ClientGoneError:
@@ -71,6 +89,7 @@ class ModelRoutes:
         # Only images may make a body larger, and reading it as JSON would hold everyone up.
         if len(body) > server.max_body and b"image_url" not in body:
             raise body_too_large(server.max_body)
+        check_bulk(body)
         call = _routed(dialect.parse(body), request)
         if len(body) > server.max_body and not call.images:
             raise body_too_large(server.max_body)

@@ -22,19 +22,13 @@ _BUDGET: Final = 4
 
 
 class Lane(Protocol):
-    """Where the answer goes.
+    """Where the answer goes."""
 
-    Attributes:
-        unsent: bytes it has not got rid of; while there are any, nothing more is read.
-    """
+    def put(self, data: bytes, *, last: bool) -> bool:
+        """Send, or keep until that is possible; return whether all has been sent.
 
-    @property
-    def unsent(self) -> int:
-        """See above."""
-        ...
-
-    def put(self, data: bytes, *, last: bool) -> None:
-        """Send, or keep until that is possible. Raises nothing where the client has gone."""
+        Raises nothing where the client has gone.
+        """
         ...
 
     def wait_until(self, deadline: float) -> None:
@@ -49,7 +43,17 @@ class Parked:
     was asked for.
     """
 
-    __slots__ = ("_error", "_gate", "_lane", "_over", "_poll", "_source", "_transfer", "_watched")
+    __slots__ = (
+        "_error",
+        "_full",
+        "_gate",
+        "_lane",
+        "_over",
+        "_poll",
+        "_source",
+        "_transfer",
+        "_watched",
+    )
 
     def __init__(self, transfer: Transfer, source: Source, lane: Lane, poll: Poll) -> None:
         self._transfer = transfer
@@ -58,7 +62,7 @@ class Parked:
         self._poll = poll
         self._gate = Gate()
         self._watched: int | None = None
-        self._over = False
+        self._full = self._over = False
         self._error: Exception | None = None
 
     async def run(self) -> None:
@@ -78,7 +82,8 @@ class Parked:
             if not source.drained:
                 self._pull(hurried=True)
             while not self._over:
-                if transfer.starved:
+                # First what was handed out: if the client goes, what comes after could not be told from it.
+                if transfer.starved and not self._full:
                     if transfer.moves:
                         self._unwatch()  # its socket is about to be closed
                     self._step(await transfer.more())
@@ -96,10 +101,13 @@ class Parked:
 
     def flushed(self) -> None:
         """Go on: the client has taken everything."""
+        self._full = False
         if not self._over:
             self._transfer.caught_up()
             self._lane.wait_until(self._transfer.deadline)
-            self._guarded_pull(hurried=True)
+            if self._transfer.starved:
+                self._gate.open()
+            self._wake(LEFT)
 
     def overdue(self) -> None:
         """Do what the deadline was for; it may have moved meanwhile."""
@@ -125,12 +133,9 @@ class Parked:
             self._poll.drop(fileno, self._wake)
 
     def _wake(self, events: int) -> None:
-        # An end that was announced together with bytes is not announced again.
-        self._guarded_pull(hurried=bool(events & LEFT))
-
-    def _guarded_pull(self, *, hurried: bool) -> None:
         try:
-            self._pull(hurried=hurried)
+            # An end that was announced together with bytes is not announced again.
+            self._pull(hurried=events & LEFT != 0)
         except Exception as error:  # noqa: BLE001 - it is the task's to raise
             self._end(error)
 
@@ -139,9 +144,9 @@ class Parked:
 
         `hurried` reads on even where the last read emptied the socket.
         """
-        transfer, source, lane = self._transfer, self._source, self._lane
+        transfer, source = self._transfer, self._source
         for _ in range(_BUDGET):
-            if self._over or transfer.starved or lane.unsent:
+            if self._over or self._full or transfer.starved:
                 return
             try:
                 data = source.take()
@@ -161,7 +166,7 @@ class Parked:
     def _step(self, out: bytes) -> None:
         transfer = self._transfer
         if out:
-            self._lane.put(out, last=transfer.done)
+            self._full = not self._lane.put(out, last=transfer.done)
         if transfer.done:
             self._end(None)
         elif transfer.starved:

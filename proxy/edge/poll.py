@@ -22,6 +22,7 @@ WRITABLE: Final = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
 READING: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 BOTH: Final = READING | select.EPOLLOUT
 _BATCH: Final = 512
+_FAILED: Final = "a callback failed"
 _log = logging.getLogger("headrace.edge")
 
 Wake = Callable[[int], None]
@@ -103,9 +104,15 @@ class Poll:
             for fileno, events in poll(0, _BATCH):
                 wake = wakes.get(fileno)
                 if wake is not None:
-                    _tell(wake, events)
+                    try:
+                        wake(events)
+                    except Exception:  # noqa: BLE001 - one socket must not take the others down
+                        _log.exception(_FAILED)
             for wake, events in again:
-                _tell(wake, events)
+                try:
+                    wake(events)
+                except Exception:  # noqa: BLE001 - likewise
+                    _log.exception(_FAILED)
 
     def close(self) -> None:
         """Be done with it; nobody is told anything more."""
@@ -117,10 +124,3 @@ class Poll:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-def _tell(wake: Wake, events: int) -> None:
-    try:
-        wake(events)
-    except Exception:  # noqa: BLE001 - one socket must not take the others down
-        _log.exception("a callback failed")

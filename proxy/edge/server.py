@@ -19,8 +19,8 @@ class ListenError(Exception):
 def listen(bind: str) -> socket.socket:
     """Listen on `host:port`.
 
-    What is accepted inherits the options. Hypercorn cannot cut a client that stops reading: with
-    `TCP_USER_TIMEOUT` the kernel does. Without `TCP_NOTSENT_LOWAT` it would take megabytes for a client
+    What is accepted inherits the options. With `TCP_USER_TIMEOUT` the kernel cuts a client that has
+    vanished, wherever we wait for it. Without `TCP_NOTSENT_LOWAT` it would take megabytes for a client
     that does not read, who would be billed for them.
 
     Raises:

@@ -28,11 +28,13 @@ _TAIL_SECONDS: Final = 5.0
 class Transfer:
     """One answer under way.
 
-    What a method returns goes to the client; it may be nothing. Once `done`, the bill has been settled,
-    so the last bytes are sent after that. While `starved`, `more` has to be awaited before anything else.
+    What a method returns goes to the client; it may be nothing. Every method raises GatewayError where the
+    answer failed and the client was sent nothing of it, as with a whole answer; it is over then.
 
-    Every method raises GatewayError where the answer failed and the client was sent nothing of it, as with
-    a whole answer; it is over then.
+    Attributes:
+        stream: where it comes from.
+        done: nothing more is to be read; the bill has been settled, and the last bytes are sent after that.
+        starved: the hold is used up and its extension undecided; `more` comes before anything else.
     """
 
     __slots__ = (
@@ -44,6 +46,8 @@ class Transfer:
         "_relay",
         "_spoken_at",
         "_total_at",
+        "done",
+        "starved",
         "stream",
     )
 
@@ -57,16 +61,7 @@ class Transfer:
         self._idle = timeouts.idle
         self._total_at = exchange.receipt.started_at + timeouts.total
         self._progressed_at = self._spoken_at = trio.current_time()
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing more is to be read."""
-        return self._relay.done
-
-    @property
-    def starved(self) -> bool:
-        """Whether the hold is used up and its extension undecided, or a broken stream is to be replaced."""
-        return self._relay.starved
+        self.done = self.starved = False
 
     @property
     def moves(self) -> bool:
@@ -85,7 +80,12 @@ class Transfer:
         if self._begun:
             return b""
         self._begun = True
-        return self._pass_on(self._relay.begin(self.stream.head))
+        # Not kept: in a long stream the first read may be most of the memory it takes.
+        head, self.stream.head = self.stream.head, []
+        out = self._relay.begin(head)
+        if self._comments:
+            self._exchange.receipt.first_relayed_at = trio.current_time()
+        return self._pass_on(out)
 
     def take(self, data: bytes) -> bytes:
         """Take what the upstream sent; nothing is its clean end."""
@@ -99,7 +99,9 @@ class Transfer:
 
     async def more(self) -> bytes:
         """Wait until the purse has decided, and go on, with another stream where the first one broke."""
-        await self._exchange.more()
+        # A hold is decided soon; to find another stream may take longer than one request may.
+        with trio.CancelScope(deadline=self._total_at if self.moves else math.inf):
+            await self._exchange.more()
         self.stream = self._exchange.stream or self.stream
         self.caught_up()
         return self._pass_on(self._relay.resume())
@@ -125,14 +127,15 @@ class Transfer:
 
     def _pass_on(self, out: bytes) -> bytes:
         relay = self._relay
-        if relay.done:
-            self._exchange.settle()
+        self.starved = relay.starved
         now = trio.current_time()
         if relay.progressed:
             self._progressed_at = now
         if out:
             self._spoken_at = now
-            receipt = self._exchange.receipt
-            if receipt.first_relayed_at is None and self._comments:
-                receipt.first_relayed_at = now
+        if relay.done:
+            self.done = True
+            self._exchange.settle()
+            if relay.error is not None:
+                self.stream.close()  # however long the client takes to hear of it
         return out

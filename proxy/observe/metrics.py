@@ -7,7 +7,7 @@ and closed vocabularies: never a key, an account or a model name a client made u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import trio
 from prometheus_client import (
@@ -18,8 +18,7 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from proxy import __version__
@@ -107,6 +106,17 @@ class _Deployments(Collector):
         yield refused
 
 
+class _Shed(Collector):
+    """A counter that is kept elsewhere."""
+
+    def __init__(self, shed: Callable[[], int]) -> None:
+        self._shed = shed
+
+    def collect(self) -> Iterable[Metric]:
+        text = "Requests sent away for there being too many."
+        return [CounterMetricFamily("headrace_requests_shed", text, value=self._shed())]
+
+
 class Metrics:
     """The registry and its feeding."""
 
@@ -140,6 +150,12 @@ class Metrics:
         pending.set_function(lambda: desk.statistics().pending)
         info = Gauge("headrace_build_info", "Always 1.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
+
+    def watch(self, running: Callable[[], int], shed: Callable[[], int]) -> None:
+        """Show how many requests run, and how many were sent away for there being too many."""
+        gauge = Gauge("headrace_requests_running", "Requests to models that run.", registry=self.registry)
+        gauge.set_function(running)
+        self.registry.register(_Shed(shed))
 
     def observe(self, receipt: Receipt) -> None:
         """Count one finished request."""

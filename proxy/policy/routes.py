@@ -87,10 +87,15 @@ class Routes:
         route = self._model(name)
         return Choice((route,), route.strategy, configured=route.model is not None)
 
+    def is_auto(self, name: str) -> bool:
+        """Tell whether a name leaves the choice to us: none at all, `auto`, or an alias nobody set."""
+        unset = name in ALIASES and name not in self._settings.aliases and name not in self._models
+        return not name or unset
+
     def tier(self, wanted: str) -> str | None:
         """Return the tier that `auto` goes to: the one wanted, else the next above, else the best there is.
 
-        None: the operator set no tiers, or said himself what `auto` is.
+        None: the operator set no tiers, or what `auto` is.
         """
         aliases = self._settings.aliases
         above = TIERS.index(wanted)

@@ -63,10 +63,11 @@ class Router:
                 for a race the key may not ask for.
         """
         name, reason = self._named(call)
-        choice = self._choice(name)
+        found = self._found(call, name)
+        choice = found[0][1]
         strategy = _strategy(call.wishes, principal, choice)
         candidates: dict[str, Candidate] = {}
-        for route in self._allowed(call, name, choice, principal):
+        for route in self._allowed(found, principal, name):
             for candidate in self._candidates(route, call, principal, now):
                 candidates.setdefault(candidate.id, candidate)
         arranged = arrange(tuple(candidates.values()), strategy, call, call.wishes, outlook, self._chance)
@@ -74,10 +75,11 @@ class Router:
             text = f"No provider of the model '{name[:64]}' fits what the request asks of it."
             raise GatewayError("model_not_found", text, param="provider", detail={"reason": "no_candidate"})
         configured = choice.configured or principal.strategy is not None
+        wished = call.wishes.strategy is not None or call.wishes.models
         return Plan(
             candidates=tuple(arranged),
             mode=_MODES.get(strategy, "failover"),
-            exempt=strategy == "race" and call.wishes.strategy is None and configured,
+            exempt=strategy == "race" and configured and not wished,
             reason=reason,
         )
 
@@ -105,17 +107,33 @@ class Router:
 
     def _named(self, call: Call) -> tuple[str, str]:
         """Return the id a request means, and why, where it left that to us."""
-        if call.model not in {"", DEFAULT} or not isinstance(call, ChatRequest):
+        if not isinstance(call, ChatRequest) or not self._routes.is_auto(call.model):
             return call.model, ""
         if self._routes.tier("simple") is None:
             return call.model, ""
         verdict = classify(call)
         return self._routes.tier(verdict.tier) or DEFAULT, verdict.reason
 
-    def _allowed(self, call: Call, name: str, choice: Choice, principal: Principal) -> list[Route]:
-        """Return the routes of the model and of those to fall back to that the key may use."""
-        found = [({name, call.model}, choice)]
-        found += [({other}, self._choice(other)) for other in call.wishes.models]
+    def _found(self, call: Call, name: str) -> list[tuple[set[str], Choice]]:
+        """Return what the model and those to fall back to stand for, with the names each was asked for by.
+
+        One that nobody offers is passed over where there is another.
+        """
+        found: list[tuple[set[str], Choice]] = []
+        refused: GatewayError | None = None
+        for place, asked in enumerate((name, *call.wishes.models)):
+            try:
+                found.append(({asked} if place else {asked, call.model}, self._choice(asked)))
+            except GatewayError as error:
+                if error.name != "model_not_found":
+                    raise
+                refused = refused or error
+        if not found and refused is not None:
+            raise refused
+        return found
+
+    def _allowed(self, found: list[tuple[set[str], Choice]], principal: Principal, name: str) -> list[Route]:
+        """Return the routes that the key may use."""
         allowed = principal.models
         routes = [
             route
@@ -201,11 +219,11 @@ class Router:
 def _strategy(wishes: Wishes, principal: Principal, choice: Choice) -> Strategy:
     """Return the strategy of whoever is nearest to the request."""
     if wishes.strategy in _RACES and not principal.allow_race:
-        text = "This key may not ask for races and hedges."
+        text = "This key's plan does not let requests ask for races and hedges."
         raise GatewayError("permission_denied", text, param="strategy")
     asked = wishes.strategy or principal.strategy
-    if asked is None and wishes.models and choice.strategy == "single":
-        return "failover"  # to the other models
+    if asked is None and wishes.models and choice.strategy in {"single", *_RACES}:
+        return "failover"  # to the other models, which nobody but the client wants beside the first
     return asked or choice.strategy
 
 

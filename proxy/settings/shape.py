@@ -25,6 +25,10 @@ class Server:
     workers: int = 1
     max_body: int = 8 * 1024 * 1024
     max_body_vision: int = 20 * 1024 * 1024
+    max_requests: int = 4096
+    """Requests to models at once, in one process; more are told to come back."""
+    max_memory: int = 0
+    """Resident bytes of one process from which on no more requests are taken in; 0 sets no bound."""
     keep_alive: float = 75.0
     drain: float = 30.0
     tls_cert: Path | None = None

@@ -1,11 +1,13 @@
 """Reading on answers nobody takes, from providers that charge for the whole of them anyway.
 
 Such a provider may treat a dropped connection worse than a whole answer, and only its last event says what
-it charged. Bounded in time, bytes and number; the task that runs `run` owns every one of them.
+it charged. Bounded in time, bytes and number; the task that runs `run` owns every one of them, and no failure
+of one is the end of the others.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -20,6 +22,8 @@ from .fleet import UpstreamStream
 MOST: Final = 64
 """Answers read on at once; those beyond are dropped."""
 MOST_BYTES: Final = 4 * 1024 * 1024
+
+_log = logging.getLogger("headrace.upstream")
 
 Told = Callable[[UpstreamStream, Usage], None]
 
@@ -54,6 +58,8 @@ class Abandoned:
         try:
             with trio.move_on_after(stream.deployment.provider.drain_after_abort):
                 await self._read(stream)
+        except Exception:  # noqa: BLE001 - nobody waits for this one, and everybody for the others
+            _log.exception("an answer of %s could not be read on", stream.deployment.id)
         finally:
             stream.close()
 

@@ -35,14 +35,11 @@ class Source(Protocol):
 
     Attributes:
         fileno: of the socket, while more may come by it.
+        drained: the socket was last seen empty, and nothing of what came by it is left.
     """
 
     fileno: int | None
-
-    @property
-    def drained(self) -> bool:
-        """Whether the socket was last seen empty."""
-        ...
+    drained: bool
 
     def take(self) -> bytes | None:
         """Return the next body bytes, b"" at the clean end, None where none have come."""
@@ -122,6 +119,9 @@ class UpstreamStream:
 
         The last event and the end of the message often come in two packets.
         """
+        source = self._reply.source
+        if source is not None and source.fileno is None:
+            return
         with trio.move_on_after(_DRAIN_SECONDS), suppress(httpx.RequestError, trio.ClosedResourceError):
             while await self._reply.read():
                 pass
@@ -168,7 +168,7 @@ class Fleet:
             error = UpstreamError(trouble_of(cause))
         except UpstreamError as cause:
             error = cause
-            _hide(error, deployment.provider)
+            hide(error, deployment.provider)
         attempt.trouble = error.trouble
         attempt.status = attempt.status or error.status
         attempt.ended_at = trio.current_time()
@@ -205,7 +205,7 @@ class Fleet:
             raise wire.failure(reply.status, reply.headers, body, self._unix_time())
 
 
-def _hide(error: UpstreamError, provider: Provider) -> None:
+def hide(error: UpstreamError, provider: Provider) -> None:
     """Strike this very provider's key and host out of its words, whatever they look like."""
     for secret in (provider.api_key, httpx.URL(provider.base_url).host):
         if error.message and secret:

@@ -61,6 +61,7 @@ class ResponseStream:
         headers: its fields; those that described a coding undone here are gone.
         raw_headers: the same as they came, in order, names in lower case.
         fileno: the socket's, for who waits by other means; None once all of the message has come.
+        drained: `take` would do in vain, for the socket was seen empty.
     """
 
     __slots__ = (
@@ -70,6 +71,7 @@ class ResponseStream:
         "_held",
         "_pool",
         "_streak",
+        "drained",
         "fileno",
         "headers",
         "raw_headers",
@@ -92,6 +94,7 @@ class ResponseStream:
         self._closed = False
         self._connection: Connection | None = connection
         self.fileno: int | None = connection.fileno
+        self.drained = not (self._held or connection.complete) and connection.drained
         if connection.complete:
             self._release()
 
@@ -121,29 +124,28 @@ class ResponseStream:
 
     def take(self) -> bytes | None:
         """Do as `read`, but never wait: None where nothing has come. One read of the socket at most."""
-        data = self._decoded()
-        if data:
-            return data
-        if self._connection is None:
+        connection = self._connection
+        decoder = self._decoder
+        if self._held or decoder is not None:
+            data = self._decoded()
+            if data:
+                self.drained = False
+                return data
+        if connection is None:
             return self._end()
-        self._advance(self._connection)
-        data = self._decoded()
-        if data:
-            return data
-        return None if self._connection is not None else self._end()
+        self._advance(connection)
+        self.drained = self._connection is not None and connection.drained
+        if decoder is None:
+            data, self._held = self._held, b""
+        else:
+            data = self._decoded()
+            self.drained = self.drained and not decoder.more
+        return data or (None if self._connection is not None else self._end())
 
     @property
     def source(self) -> Self:
         """See fleet.Reply."""
         return self
-
-    @property
-    def drained(self) -> bool:
-        """Whether the socket was last seen empty, so that `take` would do in vain."""
-        connection = self._connection
-        if connection is None or not connection.drained:
-            return False
-        return not self._held and (self._decoder is None or not self._decoder.more)
 
     def close(self) -> None:
         """Be done with it. Unless the whole message has come, the socket is closed at once."""

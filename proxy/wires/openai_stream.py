@@ -61,11 +61,7 @@ class OpenAIDecoder(PayloadDecoder):
         if payload == b"[DONE]":
             self.done = True
             return None
-        body = orjson.loads(payload)
-        if len(payload) > _DEEP and payload.count(b"{") + payload.count(b"[") > _DEEP // 2:
-            orjson.dumps(body)  # refuses what is nested too deeply to be written again
-        if body.get("error"):
-            raise reported_error(body["error"])
+        body = _parsed(payload)
         events: list[Event] = []
         if not self._started:
             self._started = True
@@ -73,23 +69,40 @@ class OpenAIDecoder(PayloadDecoder):
         # A payload that came in several `data` lines is not one line, so it must be written anew.
         plain = b"\n" not in payload
         for choice in body.get("choices") or ():
-            index = _index(choice)
-            self._seen.add(index)
+            index = choice.get("index", 0)
+            if index not in self._seen:
+                self._seen.add(_index(choice))
             delta = choice.get("delta")
             if delta:
-                _read_delta(delta, index, events)
+                text = delta.get("content")
+                if len(delta) == 1 and type(text) is str and text:  # by far the most
+                    events.append(TextDelta(text, index))
+                else:
+                    _read_delta(delta, index, events)
             reason = choice.get("finish_reason")
             if reason is not None:
                 plain = False
-                # Some upstreams say "" for null.
-                if reason and index not in self._finished:
-                    self._finished.add(index)
-                    events.append(Finished(str(reason), index))
+                self._finish(index, reason, events)
         usage = body.get("usage")
         if usage is not None:
             plain = False
             events.append(read_usage(usage))
         return Frame(tuple(events), payload, body, plain)
+
+    def _finish(self, index: int, reason: object, events: list[Event]) -> None:
+        # Some upstreams say "" for null.
+        if reason and index not in self._finished:
+            self._finished.add(index)
+            events.append(Finished(str(reason), index))
+
+
+def _parsed(payload: bytes) -> dict[str, Any]:
+    body: dict[str, Any] = orjson.loads(payload)
+    if len(payload) > _DEEP and payload.count(b"{") + payload.count(b"[") > _DEEP // 2:
+        orjson.dumps(body)  # refuses what is nested too deeply to be written again
+    if body.get("error"):
+        raise reported_error(body["error"])
+    return body
 
 
 def _started(body: Mapping[str, Any]) -> Started:
@@ -103,8 +116,6 @@ def _read_delta(delta: Mapping[str, Any], index: int, events: list[Event]) -> No
     text = delta.get("content")
     if text:
         events.append(TextDelta(_text(text), index))
-        if len(delta) == 1:
-            return
     reasoning = delta.get("reasoning_content") or delta.get("reasoning")
     if reasoning:
         events.append(ReasoningDelta(_text(reasoning), index))

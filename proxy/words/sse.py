@@ -86,6 +86,9 @@ class SSEDecoder:
 
     def _feed_whole(self, data: bytes) -> list[bytes]:
         """Take bytes that start on an event's edge: the usual case, with no loop over lines."""
+        alone = data.startswith(b"data: ") and data.endswith(b"\n\n") and data.count(b"\n") == 2
+        if alone and 8 < len(data) <= self._max_line + 2:
+            return [data[6:-2]]
         *blocks, rest = data.split(b"\n\n")
         payloads = []
         for block in blocks:

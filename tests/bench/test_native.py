@@ -54,7 +54,7 @@ def test_a_compilers_refusal_is_shown(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_whole_reply_and_the_chunks_say_as_much(port: int) -> None:
-    whole, _, _ = comparison()
+    whole, *_ = comparison()
     content = json.loads(ask(port, whole))["choices"][0]["message"]["content"]
     streamed = Workload("s", "", whole.model, 1, stream=True)
     frames = [line[6:] for line in ask(port, streamed).splitlines() if line.startswith("data: {")]

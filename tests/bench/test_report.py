@@ -13,7 +13,7 @@ from bench.results import Results, Sample, Startup
 from bench.stats import Spread
 from bench.workload import comparison
 
-WHOLE, STREAM, GAPPED = comparison()
+WHOLE, STREAM, GAPPED, _CROWD = comparison()
 
 
 def sample(target: str, turn: int, rate: float, cpu: float | None = None, **other: object) -> Sample:
@@ -106,5 +106,5 @@ def test_the_drivers_microseconds_become_milliseconds() -> None:
 
 def test_workloads_name_their_models_for_the_upstream() -> None:
     models = [workload.model for workload in comparison(8, 20, 5)]
-    assert models == ["mock-n1-s369", "mock-n100-s200", "mock-n100-g5000-s200"]
-    assert [orjson.loads(w.body()).get("stream", False) for w in comparison()] == [False, True, True]
+    assert models == ["mock-n1-s369", "mock-n100-s200", "mock-n100-g5000-s200", "mock-n100-g5000-s200"]
+    assert [orjson.loads(w.body()).get("stream", False) for w in comparison()] == [False, True, True, True]

@@ -13,10 +13,10 @@ import trio
 
 from proxy.app import Bank, Gateway, open_bank
 from proxy.bank.ops import Extend
+from proxy.edge.asgi import Door as ASGIDoor
 from proxy.edge.drain import Stop
 from proxy.edge.http1 import serve_http1
 from proxy.edge.http1_limits import Limits
-from proxy.edge.http2 import Door as ASGIDoor
 from proxy.edge.http2 import serve_asgi
 from proxy.edge.server import listen
 from proxy.receipt import Receipt

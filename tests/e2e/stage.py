@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,29 +70,28 @@ class Stage:
         posted, _ = await self.gateway.balance()
         return CREDIT - posted
 
-    def metric(self, name: str) -> float | None:
-        """Return a sample as it would be scraped now, by name and labels."""
-        text, _ = self.gateway.gateway.metrics.render()
-        for line in text.decode().splitlines():
-            if line.startswith(f"{name} "):
-                return float(line.rpartition(" ")[2])
-        return None
+    def metric(self, name: str, **labels: str) -> float | None:
+        """Return a sample as it would be scraped now."""
+        found: float | None = self.gateway.gateway.metrics.registry.get_sample_value(name, labels)
+        return found
 
-    def breaker(self, name: str) -> float | None:
-        """Return a deployment's state (0 closed, 1 half open, 2 open); None before it was told anything."""
-        return self.metric(f'headrace_breaker_state{{deployment="{name}/m-{name}"}}')
+    def breaker(self, name: str) -> str | None:
+        """Return the state of a deployment's circuit; None before it was told anything."""
+        circuits = self.gateway.gateway.health.breaker.snapshot(trio.current_time())
+        states = {circuit.deployment: circuit.state for circuit in circuits}
+        return states.get(f"{name}/m-{name}")
 
     async def wait_noted(self, *names: str) -> None:
         """Wait until the gateway knows how attempts at these deployments went."""
-        while any(self.breaker(name) is None for name in names):
-            await trio.lowlevel.checkpoint()
+        while any(self.breaker(name) is None for name in names):  # noqa: ASYNC110 - it announces nothing
+            await trio.sleep(0.002)
 
     async def check_at_rest(self) -> None:
         """Nothing is held, no upstream is talked to, every invariant of the ledger holds."""
         gateway = self.gateway
         assert await gateway.open_holds() == 0
         assert (await gateway.balance())[1] == 0
-        with trio.fail_after(2):
+        with trio.fail_after(10):
             while (connections := gateway.transport.statistics()).open != connections.idle:
                 await trio.lowlevel.checkpoint()
         report = await verify(gateway.bank.store)
@@ -126,6 +125,8 @@ def settings_of(
     plain = settings_for(directory, providers, race=race, **more)
     return replace(
         plain,
+        # Nobody pulls the plug here, and requests that follow each other would wait for the disk.
+        store=replace(plain.store, synchronous="NORMAL"),
         models=tuple(models or [Model("m", deployed(providers), strategy, PRICE)]),
         plans={"default": Allowance(allow_race=allow_race)},
     )
@@ -140,6 +141,27 @@ async def staged(
         stage = Stage(gateway, await gateway.key(), upstreams)
         yield stage
         await stage.check_at_rest()
+
+
+@asynccontextmanager
+async def several(
+    directory: Path,
+    number: int,
+    strategy: Strategy = "failover",
+    race: Race = PATIENT,
+    *,
+    unstoppable: Sequence[str] = (),
+    **more: Any,
+) -> AsyncIterator[Stage]:
+    """A stage over so many fakes of its own, some of which charge on when they are hung up on."""
+    async with AsyncExitStack() as stack:
+        upstreams = [await stack.enter_async_context(FaultyUpstream()) for _ in range(number)]
+        providers = [
+            replace(each, cancel_stops_billing=each.name not in unstoppable)
+            for each in providers_of(*upstreams)
+        ]
+        settings = settings_of(directory, providers, strategy, race=race, **more)
+        yield await stack.enter_async_context(staged(settings, *upstreams))
 
 
 def ask(tokens: int = 8, *, stream: bool = True, **more: Any) -> dict[str, Any]:

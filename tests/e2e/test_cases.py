@@ -46,7 +46,7 @@ async def place_for(case: Case) -> AsyncIterator[tuple[str, FaultyUpstream]]:
     async with AsyncExitStack() as stack:
         tls = strange_tls() if case.place == "strange_tls" else None
         server = FaultyUpstream(case.script, tls=tls)
-        await stack.enter_async_context(serving(server))
+        await stack.enter_async_context(server)
         url = server.base_url
         if case.place == "refusing":
             url = stack.enter_context(refusing())
@@ -57,12 +57,6 @@ async def place_for(case: Case) -> AsyncIterator[tuple[str, FaultyUpstream]]:
         elif case.place == "hanging_dns":
             url = "http://hanging.invalid/v1"
         yield url, server
-
-
-@asynccontextmanager
-async def serving(server: FaultyUpstream) -> AsyncIterator[None]:
-    async with server:
-        yield
 
 
 def strange_tls() -> ssl.SSLContext:

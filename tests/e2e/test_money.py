@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from proxy.bank.ops import Adjust, Grant, Granted
 from proxy.bank.verify import verify
-from proxy.words.money import ceil_div, credits_text
+from proxy.settings import Alias, Deployment, Model
+from proxy.words.money import Price, Rates, ceil_div, credits_text
 from proxy.words.usage import DEFAULT_RATIO, count
 from tests.fakes import script as say
 from tests.fakes.client import Client, chat, post, text_of
 from tests.fakes.script import Script
 from tests.fakes.upstream import FaultyUpstream
 
-from .harness import INPUT, OUTPUT, Running, provider, running, settings_for
+from .harness import INPUT, OUTPUT, PRICE, Running, provider, running, settings_for
 
 PROMPT = count(len("hi"), DEFAULT_RATIO) + 4
 PATH = "/chat/completions"
@@ -268,4 +271,29 @@ async def test_a_stale_pooled_connection_is_replaced_in_silence(
         await gateway.finished(2)
         assert upstream.hits == (2 if keep == "quiet" else 3)
         assert gateway.transport.statistics().stale_retries == (0 if keep == "quiet" else 1)
+        await check_books(gateway)
+
+
+async def test_a_prompt_is_billed_and_recorded_as_that_of_the_model_that_took_it(
+    tmp_path: Path, upstream: FaultyUpstream, spare: FaultyUpstream
+) -> None:
+    """The first model fails, the second takes the prompt at its own price, and the client leaves."""
+    upstream.default, spare.default = say.error(503), Script(role=False, before_first=say.STALL)
+    first, second = provider("first", upstream.base_url), provider("second", spare.base_url)
+    dear = Model("dear", (Deployment(second, "m"),), price=Price(Rates(*[7 * INPUT] * 10)))
+    cheap = Model("cheap", (Deployment(first, "m"),), price=PRICE)
+    settings = replace(
+        settings_for(tmp_path, [first, second]),
+        models=(cheap, dear),
+        aliases={"fast": Alias(("cheap", "dear"))},
+    )
+    async with running(settings) as gateway:
+        async with Client(gateway.url, await gateway.key()) as client:
+            await client.request(PATH, chat("fast"))
+            seen = await spare.wait_request()
+            while not seen.bytes_sent:  # noqa: ASYNC110 - a head announces nothing
+                await trio.sleep(0.01)
+            await trio.testing.wait_all_tasks_blocked()
+        receipt = await gateway.finished()
+        assert (receipt.model, receipt.cost) == ("dear", 7 * price(PROMPT, 0))
         await check_books(gateway)

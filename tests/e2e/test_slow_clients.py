@@ -126,3 +126,21 @@ async def test_a_client_that_leaves_before_the_first_event_stops_the_upstream(
                 assert (await upstream.wait_closed()).aborted
             assert (await gateway.finished()).outcome == "client_abort"
         assert await gateway.open_holds() == 0
+
+
+@pytest.mark.fault("F3", "F8")
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_client_that_has_left_before_its_request_is_looked_at_costs_nothing(
+    tmp_path: Path, upstream: FaultyUpstream, stream: bool
+) -> None:
+    """Request and end come in one segment, so the client is known to have left when it is answered."""
+    async with running(settings_for(tmp_path, [provider("up", upstream.base_url)])) as gateway:
+        key = await gateway.key()
+        for number in range(1, 6):
+            async with Client(gateway.url, key) as client:
+                await client.request(PATH, chat(max_tokens=8, stream=stream))
+                await client.half_close()
+                receipt = await gateway.finished(number)
+            assert (receipt.outcome, receipt.cost) == ("client_abort", 0)
+            assert await gateway.open_holds() == 0
+        assert upstream.hits == 0

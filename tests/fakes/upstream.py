@@ -14,7 +14,7 @@ import struct
 import time
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -150,7 +150,7 @@ class FaultyUpstream:
 
     def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Awaitable[bool | None]:
+    ) -> Coroutine[Any, Any, bool | None]:
         assert self._running is not None
         return self._running.__aexit__(kind, error, trace)
 

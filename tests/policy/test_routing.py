@@ -391,9 +391,26 @@ def test_further_models_are_fallen_back_to_at_their_own_price() -> None:
         ("mini", "openrouter/openai/gpt-4o-mini"),
     ]
     assert [each.terms.price for each in found.candidates[1:3]] == [SIM_PRICE, OWN_PRICE]
+
+
+@pytest.mark.parametrize(
+    ("model", "others", "found"),
+    [
+        ("sim/echo", ("no-such-model", "sim/lorem"), ["sim/echo", "sim/lorem"]),
+        ("no-such-model", ("sim/lorem",), ["sim/lorem"]),
+    ],
+)
+def test_a_model_nobody_offers_is_passed_over_where_there_is_another(
+    model: str, others: tuple[str, ...], found: list[str]
+) -> None:
+    plan_ = router().plan(wishing(model, models=others), ANYONE, NOW)
+    assert [candidate.id for candidate in plan_.candidates] == found
     with pytest.raises(GatewayError) as caught:
-        router().plan(wishing(models=("no-such-model",)), ANYONE, NOW)
-    assert caught.value.name == "model_not_found"
+        router().plan(wishing("no-such-model", models=("nor/this",)), ANYONE, NOW)
+    assert (caught.value.name, "no-such-model" in caught.value.message) == ("model_not_found", True)
+    with pytest.raises(GatewayError) as caught:
+        router().plan(wishing("sim/echo", models=("not an id",)), ANYONE, NOW)
+    assert caught.value.name == "invalid_request"
 
 
 def test_a_key_falls_back_only_to_models_it_may_use() -> None:
@@ -477,6 +494,8 @@ def test_auto_asks_how_hard_a_request_is(text: str, model: str) -> None:
     assert found.first.model == model
     assert found.reason
     assert router().plan(request, ANYONE, NOW).reason == "", "there are no tiers to choose from"
+    unset = replace(request, model="fast")
+    assert router(settings(aliases=TIERED)).plan(unset, ANYONE, NOW).first.model == model
     fixed = settings(aliases={**TIERED, "auto": Alias(("mini",))})
     assert router(fixed).plan(request, ANYONE, NOW).first.model == "mini", "the operator said what auto is"
 
@@ -496,3 +515,17 @@ def test_a_tier_that_is_missing_is_made_up_for(
 ) -> None:
     aliases = {tier: Alias(("mini",)) for tier in tiers}
     assert Routes(settings(aliases=aliases), PriceBook.load(())).tier(wanted) == found
+
+
+@pytest.mark.parametrize("strategy", ["race", "hedge"])
+@pytest.mark.parametrize("key", [None, "race"], ids=["the model's", "the key's"])
+def test_models_a_client_adds_are_no_part_of_a_race_the_operator_pays_for(
+    strategy: Strategy, key: Strategy | None
+) -> None:
+    given = settings(models=(replace(MINI, strategy=strategy), PLAIN))
+    call = replace(chat("mini"), wishes=Wishes(models=("plain",)))
+    principal = replace(ANYONE, strategy=key)
+    made = router(given).plan(call, principal, NOW)
+    assert (made.mode, made.exempt) == (key or "failover", False)
+    alone = router(given).plan(chat("mini"), principal, NOW)
+    assert (alone.mode, alone.exempt) == (key or strategy, "race" in {key, strategy})

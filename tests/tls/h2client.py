@@ -37,6 +37,8 @@ class H2Client:
         self.bodies: defaultdict[int, bytes] = defaultdict(bytes)
         self.ended: set[int] = set()
         self.reset: set[int] = set()
+        self.starved: set[int] = set()
+        """Streams whose data is not acknowledged, so that their windows shut."""
         self.closed = False
         """The server has ended the connection."""
         self._tls = tls
@@ -116,6 +118,8 @@ class H2Client:
             )
         elif isinstance(event, DataReceived):
             self.bodies[event.stream_id] += event.data
+            if event.stream_id in self.starved:
+                return
             self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, StreamEnded):
             self.ended.add(event.stream_id)

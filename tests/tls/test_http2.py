@@ -12,6 +12,8 @@ import pytest
 import trio
 from h2.settings import SettingCodes
 
+from proxy.edge import http2_protocol
+from tests.e2e.harness import provider, running, settings_for
 from tests.fakes.client import Client, chat, post
 from tests.fakes.script import ENDLESS, Script
 from tests.fakes.upstream import FaultyUpstream
@@ -255,6 +257,53 @@ async def test_leaving_an_answer_that_waits_for_the_clients_window(
     assert (await place.gateway.balance())[1] == 0
 
 
+@pytest.mark.fault("F10")
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_window_that_stays_shut_cannot_hold_an_answer_for_ever(
+    place: Place, trusting: ssl.SSLContext, stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client reads its socket, and says that there is no room for this answer: the others go on."""
+    monkeypatch.setattr(http2_protocol, "WRITE_STALL", 0.3)
+    place.upstream.script(Script(tokens=ENDLESS if stream else 1_500, word="x", logprobs=True))
+    async with connection(place, trusting) as client:
+        with trio.fail_after(20):
+            stuck = await client.post(PATH, chat(stream=stream, max_tokens=1_500))
+            client.starved.add(stuck)
+            await client.until(lambda: stuck in client.reset)
+            receipt = await place.gateway.finished()
+            assert receipt.outcome == ("client_abort" if stream else "ok")
+            assert len(client.bodies[stuck]) <= 65_535
+            if stream:
+                got = client.bodies[stuck].count(b'"content": "x"}, "finish')
+                # What Hypercorn's buffer held back, but for the last piece, was handed to it and counts.
+                assert got <= receipt.relayed_bytes <= got + 32_768 // 150
+            # What the stuck answer used of the connection's window is the client's to give back.
+            client.h2.increment_flow_control_window(len(client.bodies[stuck]))
+            status, _ = await client.whole(await client.post(PATH, chat("sim/echo", stream=False)))
+            await place.gateway.finished(2)
+        assert status == 200
+    assert (await place.gateway.balance())[1] == 0
+
+
+async def test_a_window_that_opens_slowly_is_waited_for(
+    place: Place, trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http2_protocol, "WRITE_STALL", 0.3)
+    place.upstream.default = Script(tokens=1_500, word="x", logprobs=True)
+    async with connection(place, trusting) as client:
+        slow = await client.post(PATH, chat(max_tokens=1_500))
+        client.starved.add(slow)
+        with trio.fail_after(20):
+            while slow not in client.ended:
+                with trio.move_on_after(0.1):
+                    await client.until(lambda: slow in client.ended)
+                if slow not in client.ended:
+                    client.h2.increment_flow_control_window(60_000, slow)
+                    client.h2.increment_flow_control_window(60_000)
+                    await client.flush()
+        assert client.bodies[slow].endswith(b"data: [DONE]\n\n")
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_refusal_that_waits_for_a_window_does_not_outlive_its_client(
     tmp_path: Path, upstream: FaultyUpstream, method: str
@@ -274,3 +323,18 @@ async def test_a_refusal_that_waits_for_a_window_does_not_outlive_its_client(
             await client.flush()
             await client.until(lambda: 1 in client.status)
             assert client.status[1] == 401
+
+
+async def test_an_answer_that_took_too_long_is_stopped_although_its_client_takes_nothing(
+    tmp_path: Path, upstream: FaultyUpstream, trusting: ssl.SSLContext
+) -> None:
+    upstream.default = Script(tokens=ENDLESS, gap=0.001)
+    here = provider("up", upstream.base_url, timeouts={"total": 0.2})
+    async with running(settings_for(tmp_path, [here])) as gateway:
+        async with H2Client(gateway.url, await gateway.key()) as client:
+            client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+            await client.post(PATH, chat())
+            with trio.fail_after(5):
+                receipt = await gateway.finished()
+                await upstream.wait_closed()
+        assert receipt.error == "gateway_timeout"
