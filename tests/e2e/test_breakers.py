@@ -95,7 +95,8 @@ async def test_a_flapping_provider_costs_clients_nothing(
                 assert flapping.hits <= hits + 1
                 clock.skip(0.1)
             assert failed <= requests // 1000
-            assert probes
+            # In a race a failure may lose to the winner before it is counted.
+            assert probes or strategy == "race"
             assert all(later - earlier >= 1.0 for earlier, later in pairwise(probes))
             await stage.gateway.finished(requests)
             assert await stage.charged() == (requests - failed) * HEALTHY

@@ -209,6 +209,10 @@ async def test_a_stale_connection_is_replaced_within_its_attempt(strategy: Strat
             ok, *losers = await tried(stage, strategy, number)
             assert ok == Tried("first", "ok", HEALTHY)
             assert losers == [Tried("second", "cancelled", READ)] * (strategy == "race")
+            with trio.fail_after(5):
+                # The client has its answer before the provider's connection is free again.
+                while not stage.gateway.transport.statistics().idle:  # noqa: ASYNC110 - a pool announces nothing
+                    await trio.sleep(0.001)
         assert first.hits == 3
         assert stage.gateway.transport.statistics().stale_retries == 1
         assert await stage.charged() == 2 * HEALTHY
