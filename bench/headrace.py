@@ -22,10 +22,13 @@ bind = "127.0.0.1:{port}"
 bind = "127.0.0.1:{metrics}"
 [store]
 url = "sqlite:///{directory}/headrace.db"
+synchronous = "{synchronous}"
 [secrets]
 dir = "{directory}/secrets"
+"""
+_PROVIDER = """\
 [[providers]]
-name = "mock"
+name = "{name}"
 wire = "openai"
 base_url = "http://127.0.0.1:{upstream}/v1"
 api_key = "sk-bench-upstream-key"
@@ -33,7 +36,8 @@ api_key = "sk-bench-upstream-key"
 _MODEL = """\
 [[models]]
 id = "{model}"
-deployments = [ {{provider = "mock", model = "{model}"}} ]
+deployments = [ {deployments} ]
+strategy = "{strategy}"
 price = {{input = "0.15", output = "0.60"}}
 """
 
@@ -45,19 +49,40 @@ class Gateway:
     directory: Path
     command: tuple[str, ...]
     port: int
+    metrics: int
     key: str
 
+    def verify(self) -> None:
+        """Have it check its own ledger. Raises BenchError with what is wrong."""
+        _run(self.directory / "headrace.toml", "verify")
 
-def prepare(directory: Path, *, upstream: int, models: Sequence[str]) -> Gateway:
-    """Write its settings, make an account with credits and a key. Raises BenchError if it refuses."""
+
+def prepare(
+    directory: Path,
+    *,
+    upstreams: Sequence[int],
+    models: Sequence[str],
+    strategy: str = "failover",
+    synchronous: str = "FULL",
+) -> Gateway:
+    """Write its settings, make an account with credits and a key.
+
+    Each of the models is at each upstream, of which there is a provider for each port. `synchronous` is
+    the store's; NORMAL keeps the disk's latency out of what is measured. Raises BenchError if it refuses.
+    """
     directory.mkdir()
-    port = free_port()
+    port, metrics = free_port(), free_port()
     settings = directory / "headrace.toml"
-    text = _SETTINGS.format(port=port, metrics=free_port(), directory=directory, upstream=upstream)
-    settings.write_text(text + "".join(_MODEL.format(model=model) for model in models))
+    names = {f"mock{place or ''}": upstream for place, upstream in enumerate(upstreams)}
+    text = _SETTINGS.format(port=port, metrics=metrics, directory=directory, synchronous=synchronous)
+    text += "".join(_PROVIDER.format(name=name, upstream=upstream) for name, upstream in names.items())
+    for model in models:
+        deployments = ", ".join(f'{{provider = "{name}", model = "{model}"}}' for name in names)
+        text += _MODEL.format(model=model, deployments=deployments, strategy=strategy)
+    settings.write_text(text)
     _run(settings, "accounts", "create", _EMAIL, "--credits", "100000000")
     key = _run(settings, "keys", "create", _EMAIL)
-    return Gateway(directory, (_program(), "serve", "--config", str(settings)), port, key)
+    return Gateway(directory, (_program(), "serve", "--config", str(settings)), port, metrics, key)
 
 
 def environment() -> dict[str, str]:

@@ -53,10 +53,11 @@ class Bed:
 
 
 @contextlib.contextmanager
-def upstream(cores: Cores, directory: Path) -> Iterator[int]:
-    """The mock provider; gives its port."""
+def upstream(cores: Cores, directory: Path, *, seed: int = 1) -> Iterator[int]:
+    """The mock provider; gives its port. `seed` is of what it leaves to chance."""
     port = free_port()
-    with running("upstream", [tool("upstream"), "-p", str(port)], core=cores.load, logs=directory) as child:
+    command: list[str | Path] = [tool("upstream"), "-p", str(port), "-r", str(seed)]
+    with running(f"upstream{seed}", command, core=cores.load, logs=directory) as child:
         child.wait_until(lambda: answers(port, "mock"))
         yield port
 
@@ -80,14 +81,17 @@ def _naive(bed: Bed) -> Iterator[Target]:
 @contextlib.contextmanager
 def _headrace(bed: Bed) -> Iterator[Target]:
     models = list(dict.fromkeys(workload.model for workload in bed.workloads))
-    gateway = headrace.prepare(bed.directory / "headrace", upstream=bed.upstream, models=models)
+    gateway = headrace.prepare(bed.directory / "headrace", upstreams=[bed.upstream], models=models)
+    with serving(gateway, bed.cores) as target:
+        yield target
+
+
+@contextlib.contextmanager
+def serving(gateway: headrace.Gateway, cores: Cores) -> Iterator[Target]:
+    """Headrace, until the end of the block."""
     headers = {"Authorization": f"Bearer {gateway.key}"}
     run = running(
-        "headrace",
-        gateway.command,
-        core=bed.cores.gateway,
-        logs=gateway.directory,
-        env=headrace.environment(),
+        "headrace", gateway.command, core=cores.gateway, logs=gateway.directory, env=headrace.environment()
     )
     with run as child:
         seconds = child.wait_until(lambda: answers(gateway.port, "sim/echo", headers))

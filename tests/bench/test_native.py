@@ -84,3 +84,18 @@ def test_refusals_are_failures(port: int) -> None:
     row = measure(Target("direct", port), refused, seconds=0.1, cores=Cores())
     assert row.completed == 0
     assert row.failed > 0
+
+
+def test_what_came_is_counted(port: int) -> None:
+    def posts() -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", "/stats")
+            count: int = json.loads(connection.getresponse().read())["posts"]
+            return count
+        finally:
+            connection.close()
+
+    before = posts()
+    ask(port, Workload("s", "", "mock-n1-t500-x2", 1, stream=True))
+    assert posts() == before + 1
