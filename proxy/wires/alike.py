@@ -44,7 +44,7 @@ class Alike:
     @classmethod
     def learn(cls, payload: bytes, body: dict[str, Any], said: TextDelta) -> Self | None:
         """Learn from a payload of which `said` is all there is; None where that cannot be."""
-        if len(body["choices"]) != 1 or "index" not in body["choices"][0]:
+        if not _nothing_else(body["choices"]):
             return None
         text = orjson.dumps(said.text)
         for key in (b'"content":', b'"content": '):
@@ -76,6 +76,13 @@ class Alike:
             return None, data + rest
         run = Run(self.before, texts, self._after, data, self._choice, self._says_usage)
         return Frame((TextDelta(said, self._choice),), plain=True, run=run), rest
+
+
+def _nothing_else(choices: list[dict[str, Any]]) -> bool:
+    """Tell whether there is one choice, and in it only text: whatever is gathered must be read each time."""
+    choice = choices[0]
+    known = len(choices) == 1 and "index" in choice and choice["delta"].keys() <= {"role", "content"}
+    return known and all(value is None for name, value in choice.items() if name not in {"index", "delta"})
 
 
 def _joined(texts: list[bytes]) -> str | None:

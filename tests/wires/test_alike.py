@@ -29,8 +29,8 @@ REFUSAL = GatewayError("insufficient_credits", "The credits are used up.")
 ANSWER = Answer("gen_1", "openai", 1000, 1, "m")
 
 
-def payload(text: str, *, index: int = 0, tail: str = "", **more: Any) -> bytes:
-    choice = {"index": index, "delta": {"content": text}, "logprobs": None, "finish_reason": None}
+def payload(text: str, *, index: int = 0, tail: str = "", scores: Any = None, **more: Any) -> bytes:
+    choice = {"index": index, "delta": {"content": text}, "logprobs": scores, "finish_reason": None}
     body = {"id": "c-1", "object": "chat.completion.chunk", "created": 7, "model": "m", "choices": [choice]}
     return orjson.dumps({**body, **more}) + tail.encode()
 
@@ -39,6 +39,7 @@ def framed(*payloads: bytes) -> bytes:
     return b"".join(b"data: %b\n\n" % each for each in payloads)
 
 
+SCORES = {"content": [{"token": "a", "logprob": -0.5}]}
 FINISH = payload("").replace(b'"finish_reason":null', b'"finish_reason":"stop"')
 
 
@@ -88,6 +89,7 @@ CHUNKS = st.builds(
     TEXTS,
     index=st.sampled_from([0, 0, 0, 0, 1]),
     tail=st.sampled_from(["", "", "", " "]),
+    scores=st.sampled_from([None, None, None, SCORES]),
     system_fingerprint=st.sampled_from(["fp", "fp", "fp", "other"]),
 )
 USAGE_CHUNKS = st.builds(payload, TEXTS, usage=st.none())
