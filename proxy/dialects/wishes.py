@@ -42,10 +42,10 @@ def take_wishes(body: dict[str, Any]) -> Wishes:
     prompt, completion = _ceilings(provider)
     return Wishes(
         strategy=_sort(provider),
-        models=_names(routing, "models", "models"),
-        order=_names(provider, "order", "provider.order"),
-        only=_names(provider, "only", "provider.only"),
-        ignore=_names(provider, "ignore", "provider.ignore"),
+        models=names(routing, "models", "models"),
+        order=names(provider, "order", "provider.order"),
+        only=names(provider, "only", "provider.only"),
+        ignore=names(provider, "ignore", "provider.ignore"),
         max_prompt_price=prompt,
         max_completion_price=completion,
         allow_fallbacks=_flag(provider, "allow_fallbacks", default=True),
@@ -71,7 +71,8 @@ def _sort(provider: Body) -> Strategy | None:
     return _SORTS[sort]
 
 
-def _names(holder: Body, name: str, where: str) -> tuple[str, ...]:
+def names(holder: Body, name: str, where: str) -> tuple[str, ...]:
+    """Read an optional array of names."""
     names = array(holder, name, MOST_NAMES) or []
     if not all(isinstance(item, str) and 0 < len(item) <= 256 for item in names):
         refuse(where, "must be an array of names")
