@@ -154,7 +154,7 @@ def test_orders_and_limits_choose_among_all_models(
         ({**ASKED, "strategy": "auto"}, "strategy"),
         ({**ASKED, "strategy": {"mode": "best"}}, "strategy.mode"),
         ({**ASKED, "strategy": {"mode": 1}}, "strategy.mode"),
-        ({**ASKED, "strategy": {"models": "a"}}, "models"),
+        ({**ASKED, "strategy": {"models": "a"}}, "strategy.models"),
         ({**ASKED, "strategy": {"models": [1]}}, "strategy.models"),
         ({**ASKED, "strategy": {"providers": [""]}}, "strategy.providers"),
         ({**ASKED, "strategy": {"require": [None]}}, "strategy.require"),
