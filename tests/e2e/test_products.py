@@ -282,6 +282,8 @@ async def test_bare_text_is_sent_to_who_accepts_it(here: Place) -> None:
     answer = await here.ask(LLM_GENERATE, PROMPT, headers={"Accept": "text/plain"})
     assert (answer.status, answer.body) == (200, EIGHT.encode())
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    answer = await here.ask(LLM_CHAT, HI, headers={"Authorization": "none", "x-api-key": here.project})
+    assert answer.json["text"] == EIGHT
     answer = await here.ask(LLM_GENERATE, {}, headers={"Accept": "text/plain"})
     assert (answer.status, answer.headers["content-type"]) == (400, "application/json")
 
