@@ -33,6 +33,8 @@ _DELTA: Final = frozenset(
 )
 _LESSONS: Final = 4
 """Chunks that are looked at for what the others will be like."""
+_STEPS: Final = 4
+"""Chunks of one read that are unlike the others, before the rest of it is read one by one."""
 _DEEP: Final = 400
 """Bytes of a payload that may be nested deeper than orjson writes (254 levels)."""
 _MEDIA: Final = 2048
@@ -64,12 +66,25 @@ class OpenAIDecoder(PayloadDecoder):
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take body bytes; return the frames they complete."""
-        if self._alike is None or self.done or self.failure is not None or not self._sse.at_edge:
-            return super().feed(data)
-        run, rest = self._alike.cut(data)
-        if run is None:
-            return super().feed(rest)
-        return [run, *super().feed(rest)] if rest else [run]
+        frames: list[Frame] = []
+        for _ in range(_STEPS):
+            if self.done or self.failure is not None or not self._sse.at_edge:
+                break
+            if self._alike is not None:
+                run, data = self._alike.cut(data)
+                if run is not None:
+                    frames.append(run)
+                    if not data:
+                        return frames
+            elif not self._lessons:
+                break
+            end = data.find(b"\n\n") + 2
+            if end < 2 or end == len(data):
+                break
+            frames += super().feed(data[:end])
+            data = data[end:]
+        frames += super().feed(data)
+        return frames
 
     def _frame(self, payload: bytes) -> Frame | None:
         if payload == b"[DONE]":

@@ -59,7 +59,7 @@ class SSEDecoder:
     @property
     def at_edge(self) -> bool:
         """Whether the next bytes begin an event, of which nothing has come yet."""
-        return not (self._partial or self._data or self._after_cr or self._at_start)
+        return not (self._partial or self._data or self._after_cr)
 
     def close(self) -> list[bytes]:
         """Take the end of the stream; return the event it cut short, if any.
