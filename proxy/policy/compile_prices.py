@@ -41,7 +41,7 @@ _CLASSES: Final = {
     "input_audio_hours": "seconds",
 }
 _HOUR: Final = Decimal(10**9) * 10**6 / 3600
-_UNITS: Final = {"requests_kcount": 10**6, "audio_hours": _HOUR, "input_audio_hours": _HOUR}
+_UNITS: Final[dict[str, int | Decimal]] = {"requests_kcount": 10**6, "audio_hours": _HOUR, "input_audio_hours": _HOUR}
 """Nano-USD of what we price, for a US dollar of what the library does; where not a thousand million."""
 _CONTEXT: Final = "service_tier"
 """The one condition on a request that is known before it starts."""
@@ -137,7 +137,8 @@ def _rates(model: str, prices: Any) -> dict[str, Any]:
 
 def _rate(key: str, price: Any) -> int | list[Any]:
     if isinstance(price, Decimal):
-        return int((price * _UNITS.get(key, 10**9)).to_integral_value(ROUND_HALF_EVEN))
+        unit = Decimal(_UNITS.get(key, 10**9))
+        return int((price * unit).to_integral_value(ROUND_HALF_EVEN))
     return [_rate(key, price.base), *([tier.start, _rate(key, tier.price)] for tier in price.tiers)]
 
 
