@@ -7,7 +7,9 @@ cancellation, and the client does not wait for it.
 
 Who pays what (contract 8): a failure before output costs nothing; a client that leaves pays for the
 prompt, once an upstream took it, and for exactly what was relayed; a whole answer that failed was never
-delivered, so it costs nothing either.
+delivered, so it costs nothing either. What is asked for may be all there is to pay: the characters of a
+speech, the seconds of a recording, the text of an embedding are owed once an upstream has taken them and the
+client leaves, whatever it was sent.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ from proxy.policy.routing import Router
 from proxy.receipt import Outcome, Receipt
 from proxy.recording import record_of
 from proxy.relay import Meter, Relay
-from proxy.settings import Deployment, Settings
+from proxy.settings import Settings
 from proxy.upstream.abandoned import Abandoned
 from proxy.upstream.fleet import Fleet, UpstreamStream, hide
 from proxy.words.call import Call
@@ -52,6 +54,7 @@ from proxy.words.ids import new_generation_id
 from proxy.words.money import credits_json, credits_text
 from proxy.words.principal import Principal
 
+_UNPAID: Final = frozenset({"insufficient_credits", "permission_denied"})
 _REPLAYS: Final = 2
 """Times a broken stream is asked for again."""
 
@@ -129,10 +132,9 @@ class Exchange:
         winner, self.stream = await contest.run()
         receipt.model, receipt.price_version = winner.terms.model, winner.terms.price_version
         self._repeatable = self._may_repeat(winner.terms)
-        encoder = self._encoder(winner.deployment)
         self.relay = Relay(
             self.stream.decoder,
-            encoder,
+            self._encoder(self.stream),
             self._meter(winner.terms),
             self,
             repeatable=self._repeatable,
@@ -234,13 +236,15 @@ class Exchange:
         for observe in self.core.observers:
             observe(receipt)
 
-    def _encoder(self, deployment: Deployment) -> Encoder:
+    def _encoder(self, stream: UpstreamStream) -> Encoder:
+        deployment = stream.deployment
         answer = Answer(
             generation_id=self.generation_id,
             language=self.core.fleet.language(deployment),
             credits_per_usd=self.core.settings.money.credits_per_usd,
             created=int(self.receipt.started_unix),
             model=deployment.model,
+            media_type=stream.media_type,
         )
         return self.dialect.encoder(self.call, answer)
 
@@ -267,9 +271,7 @@ class Exchange:
                     winner.terms.model,
                     winner.terms.price_version,
                 )
-                relay.restart(
-                    stream.decoder, self._encoder(winner.deployment), self._meter(winner.terms), stream.head
-                )
+                relay.restart(stream.decoder, self._encoder(stream), self._meter(winner.terms), stream.head)
 
     def _outcome(self, told: GatewayError | None) -> Outcome:
         if self.left:
@@ -358,9 +360,18 @@ class Exchange:
             return self._prompt_bill() if self.left else None
         if relay.bill is not None:
             return relay.bill
-        if not self.left and (not self.call.stream or relay.meter.relayed_bytes == 0):
+        if not self.left and (relay.meter.relayed_bytes == 0 or not self._is_worth_a_part(relay)):
             return None
         return relay.final_bill()
+
+    def _is_worth_a_part(self, relay: Relay) -> bool:
+        """Tell whether an answer that broke off has a price.
+
+        Half a sentence has, as far as it was sent. Half a recording has none, unless it is the client who
+        could not pay for the rest.
+        """
+        unpaid = relay.error is not None and relay.error.name in _UNPAID
+        return self.call.stream and (self.call.kind == "chat" or unpaid)
 
     def _meter(self, terms: Terms) -> Meter:
         return Meter(terms, self.call.forecast(terms.ratio, terms.output_cap), self.receipt.held)

@@ -39,6 +39,7 @@ from proxy.dialects.openai_request import read_chat
 from proxy.words.chat import ChatRequest, TextPart
 from proxy.words.errors import GatewayError
 from proxy.words.sse import DONE, frame
+from proxy.words.upload import Body
 from proxy.words.usage import DEFAULT_RATIO, count, text_size
 
 MODELS: Final = ("echo", "lorem", "tool")
@@ -91,11 +92,11 @@ def read_script(model: str) -> Script:
 class SimLine:
     """The way to the simulated provider: no socket, the same face."""
 
-    async def post(self, path: str, headers: Sequence[tuple[str, str]], body: bytes) -> SimReply:
+    async def post(self, path: str, headers: Sequence[tuple[str, str]], body: Body) -> SimReply:
         """Answer a chat completion request."""
         await trio.lowlevel.checkpoint()
         try:
-            request = read_chat(parse_json(body))
+            request = read_chat(parse_json(body if isinstance(body, bytes) else b""))
             script = read_script(request.model)
         except GatewayError as error:
             return _failed(400, error.message)

@@ -27,8 +27,7 @@ class GeminiWire:
 
     def headers(self, api_key: str | None) -> Sequence[tuple[str, str]]:
         """Return the key's field, where there is a key."""
-        fixed = (("content-type", "application/json"), ("accept", "text/event-stream"))
-        return fixed if api_key is None else (*fixed, ("x-goog-api-key", api_key))
+        return () if api_key is None else (("x-goog-api-key", api_key),)
 
     def encode(self, call: Call, target: Target) -> Outgoing:
         """Write a chat; `gemini_compatibility.COMPATIBILITY` says what becomes of each field."""
