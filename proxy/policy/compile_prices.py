@@ -41,7 +41,11 @@ _CLASSES: Final = {
     "input_audio_hours": "seconds",
 }
 _HOUR: Final = Decimal(10**9) * 10**6 / 3600
-_UNITS: Final[dict[str, int | Decimal]] = {"requests_kcount": 10**6, "audio_hours": _HOUR, "input_audio_hours": _HOUR}
+_UNITS: Final[dict[str, int | Decimal]] = {
+    "requests_kcount": 10**6,
+    "audio_hours": _HOUR,
+    "input_audio_hours": _HOUR,
+}
 """Nano-USD of what we price, for a US dollar of what the library does; where not a thousand million."""
 _CONTEXT: Final = "service_tier"
 """The one condition on a request that is known before it starts."""
