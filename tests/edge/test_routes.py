@@ -20,6 +20,9 @@ class Nobody:
     async def ask(self, *_: object, **what: object) -> None:
         raise AssertionError
 
+    async def hear(self, *_: object, **what: object) -> None:
+        raise AssertionError
+
     async def catalogue(self, *_: object, **what: object) -> None:
         raise AssertionError
 
