@@ -37,8 +37,7 @@ def _answer(scope: Message, body: bytes) -> SimReply:
     if scope["method"] == "POST":
         return answer(path, body)
     if scope["method"] == "GET":
-        names = {bytes(name).lower() for name, _ in scope["headers"]}
-        return catalogue(path, anthropics=b"anthropic-version" in names)
+        return catalogue(path, {bytes(name).decode("latin-1").lower() for name, _ in scope["headers"]})
     return SimReply.plain(405, failure(405, "This method is not allowed here."))
 
 

@@ -41,8 +41,8 @@ def read(body: dict[str, Any], model: str, *, stream: bool = False) -> Prompt:
     _read_contents(items(body.get("contents"), "contents"), reading)
     for tool in items(body.get("tools") or [], "tools"):
         for declared in items(members(tool, "tool").get("functionDeclarations") or [], "tool"):
-            schema = declared.get("parametersJsonSchema") or _lower(declared.get("parameters"))
-            reading.tool(string(declared.get("name"), "name"), declared.get("description"), schema)
+            name = string(members(declared, "function_declaration").get("name"), "name")
+            reading.tool(name, declared.get("description"), _schema(declared))
     config = members(body.get("generationConfig") or {}, "generation_config", _CONFIG)
     limit = config.get("maxOutputTokens")
     return reading.prompt(
@@ -93,10 +93,16 @@ def _read_part(part: dict[str, Any], reading: Reading) -> None:
         reading.image()
     elif part.get("thought"):
         pass
-    elif isinstance(part.get("text"), str):
-        reading.text(part["text"])
+    elif part.get("text") or "thoughtSignature" in part:
+        reading.text(string(part.get("text", ""), "text"))
     else:
         raise BadRequestError("part.data: a part must hold something")
+
+
+def _schema(declared: dict[str, Any]) -> Any:
+    """Find the parameters: as JSON Schema, which Google's SDK writes in the other case, or as OpenAPI's."""
+    named = declared.get("parametersJsonSchema") or declared.get("parameters_json_schema")
+    return named or _lower(declared.get("parameters"))
 
 
 def _lower(schema: Any) -> Any:

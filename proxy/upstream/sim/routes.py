@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -18,8 +18,9 @@ from .reply import SimReply
 
 _JSON: Final = {"content-type": "application/json"}
 _EVENTS: Final = {"content-type": "text/event-stream"}
+_VERSION: Final = re.compile(r"/v1(?:beta)?(?=/)")
 _GEMINI: Final = re.compile(
-    r"(?:/v1beta)?/(?:models|tunedModels)/(.+):(generateContent|streamGenerateContent|countTokens)"
+    r"/(?:models|tunedModels)/(.+):(generateContent|streamGenerateContent|countTokens)"
 )
 
 
@@ -41,7 +42,7 @@ class _Route(NamedTuple):
 
 def answer(path: str, body: bytes) -> SimReply:
     """Answer a POST; `path` may have the protocol's version before it, and has no query."""
-    route = _find(path.removeprefix("/v1"), path)
+    route = _find(_VERSION.sub("", path, count=1))
     if route is None:
         return refusal(openai, 404, "There is no such route.")
     try:
@@ -65,13 +66,13 @@ def answer(path: str, body: bytes) -> SimReply:
     return SimReply(200, _JSON, script, route.wire.whole(script, prompt))
 
 
-def catalogue(path: str, *, anthropics: bool) -> SimReply:
-    """Answer a GET of the models, in Anthropic's words where the client is one of its own."""
-    if path == "/v1beta/models":
+def catalogue(path: str, headers: Container[str]) -> SimReply:
+    """Answer a GET of the models; of clients that ask for them at one path, a header tells whose they are."""
+    if path not in {"/v1/models", "/v1beta/models"}:
+        return refusal(openai, 404, "There is no such route.")
+    if path == "/v1beta/models" or "x-goog-api-key" in headers:
         return SimReply.plain(200, gemini.models())
-    if path == "/v1/models":
-        return SimReply.plain(200, anthropic.models() if anthropics else openai.models())
-    return refusal(openai, 404, "There is no such route.")
+    return SimReply.plain(200, (anthropic if "anthropic-version" in headers else openai).models())
 
 
 def refusal(wire: _Wire, status: int, message: str, retry_after: int | None = None) -> SimReply:
@@ -83,12 +84,12 @@ def refusal(wire: _Wire, status: int, message: str, retry_after: int | None = No
     return SimReply.plain(status, wire.failure(status, message), {"retry-after": str(retry_after)})
 
 
-def _find(short: str, path: str) -> _Route | None:
-    if short == "/chat/completions":
+def _find(path: str) -> _Route | None:
+    if path == "/chat/completions":
         return _Route(openai, openai.read)
-    if short == "/messages":
+    if path == "/messages":
         return _Route(anthropic, anthropic.read)
-    if short == "/messages/count_tokens":
+    if path == "/messages/count_tokens":
         return _Route(anthropic, partial(anthropic.read, counting=True), anthropic.count_tokens)
     found = _GEMINI.fullmatch(path)
     if found is None:
