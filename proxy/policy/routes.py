@@ -16,6 +16,7 @@ from proxy.settings import Alias, Deployment, Model, Provider, Settings
 from proxy.words.call import Kind
 from proxy.words.errors import GatewayError
 from proxy.words.money import Price, Rates
+from proxy.words.script import is_script
 from proxy.words.wishes import Strategy
 
 from .abilities import abilities
@@ -155,6 +156,8 @@ class Routes:
         )
 
     def _nested(self, provider: Provider, rest: str) -> Route:
+        if provider.wire == "sim" and not is_script(rest):
+            raise not_found(f"{provider.name}/{rest}")
         listing = self._book.find(_source(provider), rest)
         # The parameters of a simulated model are not part of what the catalogue knows it by.
         name = rest.partition(":")[0] if provider.wire == "sim" else rest

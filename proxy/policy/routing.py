@@ -60,8 +60,8 @@ class Router:
         What the request asks for counts before what its key says, and that before alias and model.
 
         Raises:
-            GatewayError: `invalid_request`, `model_not_found`, `model_not_allowed`, `unsupported_parameter` for
-                what no provider has words for, or `permission_denied` for a race the key may not ask for.
+            GatewayError: `invalid_request`, `model_not_found`, `model_not_allowed`, `unsupported_parameter`
+                for what no provider has words for, or `permission_denied` for a race the key may not ask for.
         """
         name, reason = self._named(call)
         found = self._found(call, name)
