@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -59,18 +58,14 @@ class Spool:
             return self.kept[at : at + count]
         return os.pread(self._file.fileno(), count, at)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Read a finished file from its start."""
-        at = 0
-        while at < self._written:
-            if self.kept is not None:
-                piece = self.peek(at, _PIECE)
-            else:
-                piece = await trio.to_thread.run_sync(self.peek, at, _PIECE)
-            if not piece:
-                raise OSError("a temporary file is shorter than what was written")
-            yield piece
-            at += len(piece)
+    async def read(self, at: int, count: int) -> bytes:
+        """Return some of a finished file (see `words.upload.Upload`)."""
+        if self.kept is not None:
+            return self.peek(at, count)
+        piece = await trio.to_thread.run_sync(self.peek, at, count)
+        if not piece and at < self._written:
+            raise OSError("a temporary file is shorter than what was written")
+        return piece
 
     async def _flush(self) -> None:
         data, self._buffer = bytes(self._buffer), bytearray()

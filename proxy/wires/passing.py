@@ -25,7 +25,7 @@ _ENDS: Final = (".done", ".completed")
 _PIECE: Final = "delta"
 
 
-class _Collector:
+class Collector:
     """An answer that has no meaning before it is whole.
 
     Attributes:
@@ -44,6 +44,7 @@ class _Collector:
 
     @property
     def complete(self) -> bool:
+        """Whether it has been read."""
         return self.done
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -76,7 +77,7 @@ class _Collector:
         raise NotImplementedError
 
 
-class WholeDecoder(_Collector):
+class WholeDecoder(Collector):
     """One JSON object."""
 
     __slots__ = ("_report",)
@@ -95,7 +96,7 @@ class WholeDecoder(_Collector):
         return Frame((*events, Finished("stop")), payload, body)
 
 
-class TextDecoder(_Collector):
+class TextDecoder(Collector):
     """One text, whatever its format."""
 
     __slots__ = ()

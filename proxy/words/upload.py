@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Protocol
 
 
@@ -19,8 +18,8 @@ class Upload(Protocol):
         """All of them, where they are in memory."""
         ...
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        """Read them from the start, piece by piece. Cancelling loses nothing but the reader's place."""
+    async def read(self, at: int, count: int) -> bytes:
+        """Return some of them, from `at` on; less than `count` only at the end. Cancelling loses nothing."""
         ...
 
 
