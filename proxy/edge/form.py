@@ -1,23 +1,18 @@
-"""Reading a form with a file in it (RFC 7578) while it comes: fields in memory, the file into a spool.
+"""Reading a form with a file in it while it comes: fields in memory, the file into a spool.
 
 The parts may come in any order. All that a client may make us keep is bounded: the size of the body, the
-number of parts, their heads, names and values. Werkzeug's decoder finds the parts; what it takes for a line
-end is more than the standard's, which does no harm, as forms are written anew for upstreams.
+number of parts, their heads, names and values.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
 import trio
-from werkzeug.datastructures import Headers
-from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.http import parse_options_header
-from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
 from proxy.dialects.form import Form
+from proxy.dialects.multipart import FormError, FormParser, Part, PartEnd, boundary_in
 from proxy.media.length import seconds_of
 from proxy.words.errors import GatewayError
 
@@ -30,12 +25,6 @@ MAX_PARTS: Final = 64
 MAX_NAME: Final = 128
 MAX_FIELDS: Final = 256 * 1024
 """Bytes of all values that are no file."""
-_SLICE: Final = 32 * 1024
-_MOST_HELD: Final = 48 * 1024
-"""What the decoder may hold, a slice included: the head of a part, or what is before and after all parts."""
-_MOST_HEADERS: Final = 16
-_BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
-"""RFC 2046 section 5.1.1."""
 _CODINGS: Final = frozenset({"", "7bit", "8bit", "binary"})
 _MAX_FILENAME: Final = 255
 
@@ -53,11 +42,10 @@ async def read_form(request: Request, spool: Spool, limit: int) -> Form:
     reader = _Reader(boundary, spool)
     try:
         while piece := await request.piece(limit):
-            for at in range(0, len(piece), _SLICE):
-                await reader.take(piece[at : at + _SLICE])
-        await reader.take(None)
-        await spool.finish()
+            await reader.take(piece)
         return await reader.form()
+    except FormError as error:
+        raise _malformed(str(error)) from None
     except OSError as error:
         raise GatewayError(
             "service_unavailable",
@@ -69,14 +57,14 @@ async def read_form(request: Request, spool: Spool, limit: int) -> Form:
 
 def boundary_of(headers: Mapping[str, str]) -> bytes:
     """Return what separates the parts. Raises GatewayError where the body is no form, or has none."""
-    kind, options = parse_options_header(headers.get("content-type", ""))
-    if kind != "multipart/form-data":
+    try:
+        boundary = boundary_in(headers.get("content-type", ""))
+    except FormError as error:
+        raise _malformed(str(error)) from None
+    if boundary is None:
         message = "The request's content type must be multipart/form-data."
         raise GatewayError("unsupported_media_type", message)
-    boundary = options.get("boundary", "")
-    if not _BOUNDARY.fullmatch(boundary):
-        raise _malformed("its content type has no proper boundary")
-    return boundary.encode("ascii")
+    return boundary
 
 
 class _Reader:
@@ -84,18 +72,20 @@ class _Reader:
 
     __slots__ = (
         "_content_type",
-        "_decoder",
         "_fields",
         "_filename",
         "_held",
         "_into",
         "_name",
+        "_parser",
+        "_parts",
         "_size",
         "_spool",
     )
 
     def __init__(self, boundary: bytes, spool: Spool) -> None:
-        self._decoder = MultipartDecoder(boundary, _MOST_HELD, max_parts=MAX_PARTS)
+        self._parser = FormParser(boundary)
+        self._parts = 0
         self._spool = spool
         self._fields: list[tuple[str, str]] = []
         self._filename: str | None = None
@@ -106,25 +96,23 @@ class _Reader:
         self._held: list[bytes] = []
         self._size = 0
 
-    async def take(self, data: bytes | None) -> None:
-        """Take the next bytes, or the end."""
-        try:
-            self._decoder.receive_data(data)
-            event = self._decoder.next_event()
-            while not isinstance(event, NeedData | Epilogue):
-                if isinstance(event, Field | File):
-                    self._begin(event)
-                elif isinstance(event, Data):
-                    await self._keep(event)
-                event = self._decoder.next_event()
-        except RequestEntityTooLarge:
-            raise _malformed(f"it has more than {MAX_PARTS} parts, or one with too large a head") from None
-        except ValueError:
-            raise _malformed("it is not well-formed, or ends before it is complete") from None
+    async def take(self, data: bytes) -> None:
+        """Take the next bytes. Raises FormError, GatewayError, OSError."""
+        for event in self._parser.feed(data):
+            if isinstance(event, Part):
+                self._begin(event)
+            elif isinstance(event, PartEnd):
+                self._end()
+            elif self._into is not None:
+                await self._into.write(event)
+            else:
+                self._keep(event)
 
     async def form(self) -> Form:
-        """Return all of it."""
+        """Return all of it, now that it has ended. Raises as `take`."""
+        self._parser.close()
         spool = self._spool
+        await spool.finish()
         if self._filename is None or not spool.length:
             raise GatewayError("invalid_request", f"'{FILE}' must be a file that is not empty.", param=FILE)
         if spool.kept is not None:
@@ -133,41 +121,38 @@ class _Reader:
             seconds = await trio.to_thread.run_sync(seconds_of, spool.peek, spool.length)
         return Form(tuple(self._fields), spool, self._filename, self._content_type, seconds)
 
-    def _begin(self, part: Field | File) -> None:
-        self._check(part.name, part.headers)
+    def _begin(self, part: Part) -> None:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise FormError(f"it has more than {MAX_PARTS} parts")
+        if len(part.name) > MAX_NAME or not part.name.isprintable():
+            raise FormError("a part's name is too long")
+        if part.headers.get("content-transfer-encoding", "").strip().lower() not in _CODINGS:
+            raise FormError("a part is encoded")  # RFC 7578 section 4.7
         self._name = part.name
         self._held = []
         self._into = None
         if part.name == FILE:
             if self._filename is not None:
                 raise GatewayError("invalid_request", f"'{FILE}' must be given once.", param=FILE)
-            given = part.filename if isinstance(part, File) else ""
-            self._filename = "".join(filter(str.isprintable, given))[-_MAX_FILENAME:] or FILE
-            self._content_type = (
-                part.headers.get("content-type", "").partition(";")[0].strip()[:_MAX_FILENAME]
-            )
+            self._filename = "".join(filter(str.isprintable, part.filename or ""))[-_MAX_FILENAME:] or FILE
+            self._content_type = part.headers.get("content-type", "").partition(";")[0].strip()
             self._into = self._spool
-        elif isinstance(part, File):
+        elif part.filename is not None:
             raise GatewayError("invalid_request", f"'{part.name[:64]}' must not be a file.", param=part.name)
 
-    def _check(self, name: str | None, headers: Headers) -> None:
-        if not name or len(name) > MAX_NAME or not name.isprintable():
-            raise _malformed("a part has no name, or one that is too long")
-        coding = headers.get("content-transfer-encoding", "").strip().lower()
-        if len(headers) > _MOST_HEADERS or coding not in _CODINGS:
-            raise _malformed("a part has too many headers, or is encoded")
-
-    async def _keep(self, event: Data) -> None:
-        if self._into is not None:
-            await self._into.write(event.data)
-            return
-        self._size += len(event.data)
+    def _keep(self, data: bytes) -> None:
+        self._size += len(data)
         if self._size > MAX_FIELDS:
-            raise _malformed(f"its fields have more than {MAX_FIELDS} bytes")
-        self._held.append(event.data)
-        if not event.more_data:
-            # UnicodeDecodeError is a ValueError.
-            self._fields.append((self._name, b"".join(self._held).decode("utf-8")))
+            raise FormError(f"its fields have more than {MAX_FIELDS} bytes")
+        self._held.append(data)
+
+    def _end(self) -> None:
+        if self._into is None:
+            try:
+                self._fields.append((self._name, b"".join(self._held).decode("utf-8")))
+            except UnicodeDecodeError:
+                raise FormError("a field is not UTF-8") from None
 
 
 def _malformed(why: str) -> GatewayError:

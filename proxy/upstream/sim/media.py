@@ -23,8 +23,8 @@ from hashlib import blake2b
 from typing import Any, Final
 
 import orjson
-from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder
 
+from proxy.dialects.multipart import FormParser, Part
 from proxy.media.length import seconds_of
 from proxy.words.script import Script
 from proxy.words.sse import frame
@@ -190,20 +190,18 @@ def _form(body: bytes) -> dict[str, Any]:
     """Read a form, whose first line says what separates its parts."""
     if not body.startswith(b"--"):
         raise BadRequestError("The body is not a form.")
-    decoder = MultipartDecoder(body[2 : body.find(b"\r\n")])
-    decoder.receive_data(body)
-    decoder.receive_data(None)
+    parser = FormParser(body[2 : body.find(b"\r\n")])
     found: dict[str, Any] = {}
     name = ""
     try:
-        while not isinstance(event := decoder.next_event(), Epilogue):
-            if isinstance(event, Field | File):
+        for event in parser.feed(body):
+            if isinstance(event, Part):
                 name = event.name
-                if isinstance(event, File):
-                    found["filename"] = event.filename
                 found[name] = b""
-            elif isinstance(event, Data):
-                found[name] += event.data
+                found |= {} if event.filename is None else {"filename": event.filename}
+            elif isinstance(event, bytes):
+                found[name] += event
+        parser.close()
     except ValueError:
         raise BadRequestError("The form cannot be read.") from None
     return {key: value if key in {"file", "filename"} else value.decode() for key, value in found.items()}
