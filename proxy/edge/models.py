@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 import trio
 
-from proxy.dialects.base import NO_HEADERS, Dialect, Lister, error_headers
+from proxy.dialects.base import NO_HEADERS, Dialect, FormDialect, Lister, error_headers
 from proxy.dialects.wishes import read_strategy
 from proxy.exchange import Core, Exchange
 from proxy.words.call import Call
@@ -18,16 +18,22 @@ from proxy.words.catalogue import Offer
 from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
+from proxy.words.media import MediaCall
 from proxy.words.principal import Principal
 
 from .bulk import check_bulk
 from .conversation import Conversation
 from .directory import Directory
+from .form import read_form
 from .http import JSON, Answering, ClientGoneError, Reply, Request, body_too_large, check_json
 from .load import Load, overloaded
+from .spool import Spool
 
 _LISTING_SECONDS: Final = 60.0
 _log = logging.getLogger("headrace.edge")
+
+Reader = Callable[[Request, Dialect], Awaitable[Call]]
+"""Reads the body of a request whose sender is known."""
 
 
 class ModelRoutes:
@@ -49,19 +55,32 @@ class ModelRoutes:
 
     async def ask(self, request: Request, reply: Reply, dialect: Dialect) -> None:
         """Put a request to a model and answer. Cancelling settles what was relayed."""
+        await self._take_in(request, reply, dialect, self._read)
+
+    async def hear(self, request: Request, reply: Reply, dialect: FormDialect) -> None:
+        """Put a file to a model and answer, as `ask`. Whatever happens, nothing is left of the file."""
+        with Spool() as spool:
+
+            async def read(request: Request, _: Dialect) -> Call:
+                form = await read_form(request, spool, self._core.settings.server.max_body_audio)
+                return dialect.parse_form(form)
+
+            await self._take_in(request, reply, dialect, read)
+
+    async def _take_in(self, request: Request, reply: Reply, dialect: Dialect, read: Reader) -> None:
         label = request_id(request.headers.get("x-request-id"))
         if not self.load.enter():
             request.skip()
             await refuse(reply, dialect, overloaded(), label)
             return
         try:
-            await self._ask(request, reply, dialect, label)
+            await self._ask(request, reply, dialect, label, read)
         finally:
             self.load.leave()
 
-    async def _ask(self, request: Request, reply: Reply, dialect: Dialect, label: str) -> None:
+    async def _ask(self, request: Request, reply: Reply, dialect: Dialect, label: str, read: Reader) -> None:
         try:
-            exchange = await self._admit(request, dialect, label)
+            exchange = await self._admit(request, dialect, label, read)
         except ClientGoneError:
             return
         except GatewayError as error:
@@ -83,10 +102,15 @@ class ModelRoutes:
         for conversation in tuple(self._running):
             conversation.expel()
 
-    async def _admit(self, request: Request, dialect: Dialect, label: str) -> Exchange:
+    async def _admit(self, request: Request, dialect: Dialect, label: str, read: Reader) -> Exchange:
         """Authenticate, read and check: everything before a plan is made."""
-        server = self._core.settings.server
         principal = await self._directory.authenticate(request.headers)
+        call = _routed(await read(request, dialect), request)
+        return Exchange(self._core, dialect, call, principal, label, call.model)
+
+    async def _read(self, request: Request, dialect: Dialect) -> Call:
+        """Read a request whose body is JSON."""
+        server = self._core.settings.server
         check_json(request.headers, server.max_body_vision)
         body = await request.body(server.max_body_vision)
         # Only images may make a body larger, and reading it as JSON would hold everyone up.
@@ -94,11 +118,9 @@ class ModelRoutes:
             raise body_too_large(server.max_body)
         check_bulk(body)
         call = dialect.parse(body, request.headers)
-        if isinstance(call, ChatRequest):
-            call = _routed(call, request)
         if len(body) > server.max_body and not _has_images(call):
             raise body_too_large(server.max_body)
-        return Exchange(self._core, dialect, call, principal, label, call.model)
+        return call
 
     async def catalogue(self, request: Request, reply: Reply, dialect: Lister) -> None:
         """Answer `GET …/models` with what the key may use. What there is at all is kept for a minute."""
@@ -152,10 +174,10 @@ class ModelRoutes:
         return datetime.fromtimestamp(self._core.unix_time(), UTC)
 
 
-def _routed(call: ChatRequest, request: Request) -> ChatRequest:
+def _routed(call: Call, request: Request) -> Call:
     """Let the header that names a strategy have the last word."""
     strategy = request.headers.get("x-headrace-strategy")
-    if strategy is None:
+    if strategy is None or not isinstance(call, ChatRequest | MediaCall):
         return call
     return replace(call, wishes=replace(call.wishes, strategy=read_strategy(strategy)))
 

@@ -13,8 +13,10 @@ from typing import Final, NamedTuple
 from proxy.dialects.ai_gateway import AIGatewayDialect
 from proxy.dialects.ai_llm import AILLMDialect
 from proxy.dialects.auto import AutoDialect
-from proxy.dialects.base import Dialect, Lister
+from proxy.dialects.base import Dialect, FormDialect, Lister
 from proxy.dialects.openai import OpenAIDialect
+from proxy.dialects.openai_endpoints import MediaDialect, RecordingDialect
+from proxy.dialects.openai_media_request import read_embedding, read_images, read_speech
 
 from .http import Reply, Request
 from .models import ModelRoutes
@@ -72,8 +74,22 @@ def _reserves(path: str, dialect: Dialect) -> Surface:
     return Surface("POST", path, dialect, lambda models: partial(models.reserved, dialect=dialect))
 
 
+def _hears(path: str, dialect: FormDialect) -> Surface:
+    """Put a recording to a model."""
+    return Surface("POST", path, dialect, lambda models: partial(models.hear, dialect=dialect))
+
+
 def _openai(base: str, dialect: OpenAIDialect) -> tuple[Surface, ...]:
-    return (_asks(base + "chat/completions", dialect), *_lists(base + "models", dialect))
+    style = dialect.style
+    return (
+        _asks(base + "chat/completions", dialect),
+        _asks(base + "embeddings", MediaDialect(style, read_embedding)),
+        _asks(base + "audio/speech", MediaDialect(style, read_speech)),
+        _asks(base + "images/generations", MediaDialect(style, read_images)),
+        _hears(base + "audio/transcriptions", RecordingDialect(style, translate=False)),
+        _hears(base + "audio/translations", RecordingDialect(style, translate=True)),
+        *_lists(base + "models", dialect),
+    )
 
 
 SURFACES: Final[tuple[Surface, ...]] = (

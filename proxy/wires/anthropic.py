@@ -33,11 +33,7 @@ class AnthropicWire:
 
     def headers(self, api_key: str | None) -> Sequence[tuple[str, str]]:
         """Return the key, where there is one, and the version of the protocol."""
-        fixed = (
-            ("content-type", "application/json"),
-            ("accept", "text/event-stream"),
-            ("anthropic-version", VERSION),
-        )
+        fixed = (("anthropic-version", VERSION),)
         return fixed if api_key is None else (*fixed, ("x-api-key", api_key))
 
     def encode(self, call: Call, target: Target) -> Outgoing:

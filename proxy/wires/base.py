@@ -14,6 +14,7 @@ from proxy.words.call import Call
 from proxy.words.chat import Frame
 from proxy.words.errors import UpstreamError
 from proxy.words.retry_after import retry_after
+from proxy.words.upload import Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +30,6 @@ class Target:
     """The most tokens one choice may have, whatever the client asks for."""
     think: bool = False
     """Extended thinking is wanted, where the model can and the request does not say how much."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A request, ready to be sent: the path below the provider's base URL, and the body."""
-
-    path: str
-    body: bytes
 
 
 THINKING: Final = "medium"
@@ -72,14 +65,46 @@ class Decoder(Protocol):
         ...
 
 
+Headers = Sequence[tuple[str, str]]
+STREAMING: Final[Headers] = (("content-type", "application/json"), ("accept", "text/event-stream"))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How an answer is read.
+
+    `accept` are the media types it may have, each in lower case or the beginning of one; `max_lead` the bytes
+    that may come before its first event.
+    """
+
+    decoder: Decoder
+    accept: tuple[str, ...] = ("text/event-stream",)
+    max_lead: int = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request, ready to be sent: the path below the provider's base URL, the body, and what it is.
+
+    `reading` is None where the answer is the wire's own stream of events.
+    """
+
+    path: str
+    body: bytes
+    headers: Headers = STREAMING
+    reading: Reading | None = None
+    parts: tuple[bytes | Upload, ...] = ()
+    """In place of the body where that is not in memory: what is read while it is sent."""
+
+
 class Wire(Protocol):
     """One upstream protocol."""
 
     language: str
     """The dialect whose JSON this wire speaks, for a relay that passes payloads as they came."""
 
-    def headers(self, api_key: str | None) -> Sequence[tuple[str, str]]:
-        """Return the header fields that carry the key, and those the protocol wants."""
+    def headers(self, api_key: str | None) -> Headers:
+        """Return the header fields that carry the key, and those the protocol always wants."""
         ...
 
     def encode(self, call: Call, target: Target) -> Outgoing:

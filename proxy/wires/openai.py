@@ -1,4 +1,4 @@
-"""The OpenAI wire: Chat Completions, always streamed.
+"""The OpenAI wire: Chat Completions, always streamed, and what `openai_media` has beside them.
 
 Source: platform.openai.com/docs/api-reference/chat (create, and "The chat completion chunk object").
 Most providers speak it with small deviations; those seen in the field are read here without being told:
@@ -18,6 +18,7 @@ from proxy.words.errors import GatewayError, UpstreamError
 
 from .base import THINKING, Outgoing, Target, failure_for
 from .openai_errors import add_words, error_object
+from .openai_media import write_media
 from .openai_request import from_words, limit_output, suit_reasoning_model
 from .openai_stream import OpenAIDecoder
 
@@ -29,13 +30,15 @@ class OpenAIWire:
 
     def headers(self, api_key: str | None) -> Sequence[tuple[str, str]]:
         """Return the bearer key, where there is one."""
-        fixed = (("content-type", "application/json"), ("accept", "text/event-stream"))
-        return fixed if api_key is None else (*fixed, ("authorization", f"Bearer {api_key}"))
+        return () if api_key is None else (("authorization", f"Bearer {api_key}"),)
 
     def encode(self, call: Call, target: Target) -> Outgoing:
-        """Write a chat completion request that streams and reports usage."""
+        """Write a request; a chat's always streams and reports usage."""
         if not isinstance(call, ChatRequest):
-            raise GatewayError("unsupported_parameter", "This provider serves chat completions only.")
+            outgoing = write_media(call, target)
+            if outgoing is None:
+                raise GatewayError("unsupported_parameter", "This provider does not serve such requests.")
+            return outgoing
         same = call.origin.language == self.language
         body = dict(call.origin.body) if same else from_words(call)
         body["model"] = target.model
