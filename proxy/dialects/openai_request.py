@@ -29,6 +29,7 @@ from proxy.words.usage import text_size
 
 from .fields import Body, array, boolean, integer, mapping, number, refuse, string
 from .openai_reasoning import read_details
+from .weight import Weight
 from .wishes import take_wishes
 
 MAX_MESSAGES: Final = 20_000
@@ -101,16 +102,6 @@ def _check_priced(body: Body) -> None:
 
 def _unpriced(param: str) -> GatewayError:
     return GatewayError("unsupported_parameter", f"'{param}' is not supported here.", param=param)
-
-
-class _Weight:
-    """What a prompt weighs: text in bytes, images by number."""
-
-    __slots__ = ("images", "text")
-
-    def __init__(self) -> None:
-        self.text = 0
-        self.images = 0
 
 
 def _model(body: Body) -> str:
@@ -219,15 +210,15 @@ def _function(function: Any, where: str, cache_control: Mapping[str, Any] | None
     return Tool(function["name"], described, parameters, strict, cache_control)
 
 
-def _messages(body: Body) -> tuple[tuple[Message, ...], _Weight]:
+def _messages(body: Body) -> tuple[tuple[Message, ...], Weight]:
     items = array(body, "messages", MAX_MESSAGES)
     if not items:
         refuse("messages", "must be a non-empty array")
-    weight = _Weight()
+    weight = Weight()
     return tuple([_message(item, f"messages[{index}]", weight) for index, item in enumerate(items)]), weight
 
 
-def _message(item: Any, where: str, weight: _Weight) -> Message:
+def _message(item: Any, where: str, weight: Weight) -> Message:
     if not isinstance(item, dict):
         refuse(where, "must be an object")
     role = item.get("role")
@@ -286,7 +277,7 @@ def _signature(call: Body, where: str) -> str | None:
     return signature
 
 
-def _content(content: Any, where: str, weight: _Weight) -> tuple[Part, ...]:
+def _content(content: Any, where: str, weight: Weight) -> tuple[Part, ...]:
     if content is None:
         return ()
     if isinstance(content, str):
@@ -297,7 +288,7 @@ def _content(content: Any, where: str, weight: _Weight) -> tuple[Part, ...]:
     return tuple([_part(part, f"{where}[{index}]", weight) for index, part in enumerate(content)])
 
 
-def _part(part: Any, where: str, weight: _Weight) -> Part:
+def _part(part: Any, where: str, weight: Weight) -> Part:
     if not isinstance(part, dict) or not isinstance(part.get("type"), str):
         refuse(where, "must be an object with a 'type'")
     if part["type"] == "text":

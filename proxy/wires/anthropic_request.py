@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from proxy.words.anthropic import SPECIAL_PRICES
 from proxy.words.chat import ChatRequest, Sampling
 from proxy.words.errors import GatewayError
 
@@ -18,12 +19,6 @@ from .anthropic_thinking import Reasoning, reasoning_for
 from .anthropic_tools import tool_fields
 from .base import Target
 
-_UNPRICED: Final[Mapping[str, frozenset[object]]] = {
-    "speed": frozenset({None, "standard"}),
-    "inference_geo": frozenset({None, "global"}),
-    "fallbacks": frozenset({None}),
-}
-"""Fields that change the price of every token, and the values that do not."""
 _UNPRICED_TOOLS: Final = ("web_search_", "code_execution_", "advisor_")
 """Anthropic's own tools that are paid for by the use, the hour or another model's tokens."""
 
@@ -105,7 +100,7 @@ def _metadata(call: ChatRequest) -> dict[str, str] | None:
 
 
 def _refuse_unpriced(body: Mapping[str, Any]) -> None:
-    for name, free in _UNPRICED.items():
+    for name, free in SPECIAL_PRICES.items():
         value = body.get(name)
         if isinstance(value, list | dict) or value not in free:
             raise _unpriced(name)

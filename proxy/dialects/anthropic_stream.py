@@ -1,0 +1,57 @@
+"""Writing a stream of Anthropic's events. In the same language content passes as it came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+
+from proxy.words.chat import Frame
+from proxy.words.errors import GatewayError
+from proxy.words.sse import named
+
+from .anthropic_errors import envelope
+from .anthropic_events import Events
+from .base import Bill
+
+
+class StreamEncoder:
+    """One streamed answer."""
+
+    __slots__ = ("_events",)
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+
+    def feed(self, frames: Sequence[Frame]) -> bytes:
+        """Take upstream frames; return the events to send."""
+        return b"".join([self._frame(each) for each in frames])
+
+    def finish(self, bill: Bill) -> bytes:
+        """End with the reason, the usage, and `message_stop`."""
+        return _written(self._events.ending(bill))
+
+    def truncate(self, bill: Bill, error: GatewayError) -> bytes:
+        """A stream cannot take its words back: the client is told in-band."""
+        return self.fail(error)
+
+    def fail(self, error: GatewayError) -> bytes:
+        """Write an `error` event, on which Anthropic's SDKs raise; nothing follows it."""
+        return _written([envelope(error)])
+
+    def _frame(self, each: Frame) -> bytes:
+        if self._events.passes(each):
+            return named(each.body["type"].encode(), each.payload)
+        return _written(self._events.of(each))
+
+
+def _written(events: Iterable[dict[str, Any]]) -> bytes:
+    return b"".join([_event(event) for event in events])
+
+
+def _event(event: dict[str, Any]) -> bytes:
+    kind = event.get("type")
+    # Of an event that is new to us, only a name that can be one goes out.
+    known = isinstance(kind, str) and kind.isascii() and kind.isidentifier()
+    return named(str(kind).encode(), orjson.dumps(event)) if known else b""
