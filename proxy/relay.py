@@ -207,6 +207,11 @@ class Relay:
         self._said = Said() if repeatable else None
 
     @property
+    def media_type(self) -> str:
+        """What the client is sent."""
+        return self._encoder.media_type
+
+    @property
     def complete(self) -> bool:
         """Whether the upstream's answer came whole and all of it was relayed."""
         return self._decoder.complete and not self._waiting and not self._taken_back

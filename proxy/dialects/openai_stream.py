@@ -17,7 +17,7 @@ from proxy.words.chat import Frame
 from proxy.words.errors import GatewayError
 from proxy.words.sse import DONE, frame
 
-from .base import Answer, Bill
+from .base import EVENT_STREAM, Answer, Bill
 from .openai_chunk import OBJECT, chunk_of, envelope
 from .openai_usage import usage_object
 
@@ -26,6 +26,8 @@ _NULL_USAGE: Final = b',"usage":null}\n\n'
 
 class StreamEncoder:
     """One streamed answer."""
+
+    media_type = EVENT_STREAM
 
     __slots__ = (
         "_answer",

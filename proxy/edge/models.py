@@ -1,19 +1,19 @@
-"""The model routes: a chat completion from head to end, and the catalogue. Both doors call these."""
+"""The model routes: a question from head to end, and the catalogue. Both doors call these."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 import trio
 
-from proxy.dialects.base import error_headers
-from proxy.dialects.openai import OpenAIDialect
+from proxy.dialects.base import NO_HEADERS, Dialect, Lister, error_headers
 from proxy.dialects.wishes import read_strategy
 from proxy.exchange import Core, Exchange
+from proxy.words.call import Call
 from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
@@ -44,19 +44,19 @@ class ModelRoutes:
         self._listed = b""
         self._listed_until = 0.0
 
-    async def chat(self, request: Request, reply: Reply, dialect: OpenAIDialect) -> None:
-        """Answer `POST …/chat/completions`. Cancelling settles what was relayed."""
+    async def ask(self, request: Request, reply: Reply, dialect: Dialect) -> None:
+        """Put a request to a model and answer. Cancelling settles what was relayed."""
         label = request_id(request.headers.get("x-request-id"))
         if not self.load.enter():
             request.skip()
             await refuse(reply, dialect, overloaded(), label)
             return
         try:
-            await self._chat(request, reply, dialect, label)
+            await self._ask(request, reply, dialect, label)
         finally:
             self.load.leave()
 
-    async def _chat(self, request: Request, reply: Reply, dialect: OpenAIDialect, label: str) -> None:
+    async def _ask(self, request: Request, reply: Reply, dialect: Dialect, label: str) -> None:
         try:
             exchange = await self._admit(request, dialect, label)
         except ClientGoneError:
@@ -80,7 +80,7 @@ class ModelRoutes:
         for conversation in tuple(self._running):
             conversation.expel()
 
-    async def _admit(self, request: Request, dialect: OpenAIDialect, label: str) -> Exchange:
+    async def _admit(self, request: Request, dialect: Dialect, label: str) -> Exchange:
         """Authenticate, read and check: everything before a plan is made."""
         server = self._core.settings.server
         principal = await self._directory.authenticate(request.headers)
@@ -90,22 +90,24 @@ class ModelRoutes:
         if len(body) > server.max_body and b"image_url" not in body:
             raise body_too_large(server.max_body)
         check_bulk(body)
-        call = _routed(dialect.parse(body), request)
-        if len(body) > server.max_body and not call.images:
+        call = dialect.parse(body, request.headers)
+        if isinstance(call, ChatRequest):
+            call = _routed(call, request)
+        if len(body) > server.max_body and not _has_images(call):
             raise body_too_large(server.max_body)
         return Exchange(self._core, dialect, call, principal, label, call.model)
 
-    async def catalogue(self, request: Request, reply: Reply, dialect: OpenAIDialect) -> None:
+    async def catalogue(self, request: Request, reply: Reply, dialect: Lister) -> None:
         """Answer `GET …/models`. The list is the same for every key for a minute, so it is kept that long."""
         await self._look_up(request, reply, dialect, lambda: self._listing(dialect))
 
-    async def model(self, request: Request, reply: Reply, dialect: OpenAIDialect, name: str) -> None:
-        """Answer `GET …/models/{id}`, whose id may hold slashes."""
-        router = self._core.router
+    async def model(self, request: Request, reply: Reply, dialect: Lister, base: str) -> None:
+        """Answer `GET …/models/{id}`, whose id may hold slashes; `base` is what comes before it."""
+        router, name = self._core.router, request.path.removeprefix(base)
         await self._look_up(request, reply, dialect, lambda: dialect.model(router.find(name, self._now())))
 
     async def _look_up(
-        self, request: Request, reply: Reply, dialect: OpenAIDialect, find: Callable[[], bytes]
+        self, request: Request, reply: Reply, dialect: Lister, find: Callable[[], bytes]
     ) -> None:
         label = request_id(request.headers.get("x-request-id"))
         try:
@@ -116,7 +118,7 @@ class ModelRoutes:
             return
         await reply.whole(200, {**JSON, "x-request-id": label}, body)
 
-    def _listing(self, dialect: OpenAIDialect) -> bytes:
+    def _listing(self, dialect: Lister) -> bytes:
         now = trio.current_time()
         if now >= self._listed_until:
             self._listed = dialect.models(self._core.router.catalogue(self._now()))
@@ -135,7 +137,13 @@ def _routed(call: ChatRequest, request: Request) -> ChatRequest:
     return replace(call, wishes=replace(call.wishes, strategy=read_strategy(strategy)))
 
 
-async def refuse(reply: Answering, dialect: OpenAIDialect, error: GatewayError, label: str) -> None:
-    """Answer with a failure's true status."""
-    headers = {**JSON, "x-request-id": label, **error_headers(error)}
-    await reply.whole(error.face.status, headers, dialect.error(error, label))
+def _has_images(call: Call) -> bool:
+    return isinstance(call, ChatRequest) and call.images > 0
+
+
+async def refuse(
+    reply: Answering, dialect: Dialect, error: GatewayError, label: str, more: Mapping[str, str] = NO_HEADERS
+) -> None:
+    """Answer with a failure's true status, and `more` header fields."""
+    headers = {**JSON, "x-request-id": label, **error_headers(error), **more}
+    await reply.whole(dialect.status(error), headers, dialect.error(error, label))

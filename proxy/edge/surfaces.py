@@ -1,0 +1,66 @@
+"""Every path of this gateway: in whose words it is spoken to, and who answers.
+
+A new endpoint is a row here. A path that ends in `{id}` is open: its handler reads the rest itself, which
+may hold slashes. Failures below a base are told in the words of the longest one that fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, NamedTuple
+
+from proxy.dialects.base import Dialect, Lister
+from proxy.dialects.openai import OpenAIDialect
+
+from .http import Reply, Request
+from .models import ModelRoutes
+
+Handler = Callable[[Request, Reply], Awaitable[None]]
+OPEN: Final = "{id}"
+
+
+class Surface(NamedTuple):
+    """One method of one path. `bind` makes its handler, once for each server."""
+
+    method: str
+    path: str
+    dialect: Dialect
+    bind: Callable[[ModelRoutes], Handler]
+
+
+AGGREGATOR: Final = OpenAIDialect("aggregator")
+GATEWAY: Final = OpenAIDialect("gateway")
+
+
+def _asks(path: str, dialect: Dialect) -> Surface:
+    """Ask a model."""
+    return Surface("POST", path, dialect, lambda models: partial(models.ask, dialect=dialect))
+
+
+def _lists(path: str, dialect: Lister) -> tuple[Surface, Surface]:
+    """List the models, and show one."""
+    return (
+        Surface("GET", path, dialect, lambda models: partial(models.catalogue, dialect=dialect)),
+        Surface(
+            "GET",
+            f"{path}/{OPEN}",
+            dialect,
+            lambda models: partial(models.model, dialect=dialect, base=f"{path}/"),
+        ),
+    )
+
+
+def _openai(base: str, dialect: OpenAIDialect) -> tuple[Surface, ...]:
+    return (_asks(base + "chat/completions", dialect), *_lists(base + "models", dialect))
+
+
+SURFACES: Final[tuple[Surface, ...]] = (
+    *_openai("/api/v1/", AGGREGATOR),
+    *_openai("/v1/", GATEWAY),
+)
+BASES: Final[tuple[tuple[str, Dialect], ...]] = (
+    ("/api/v1/", AGGREGATOR),
+    ("/v1/", GATEWAY),
+)
+"""What is below none of these is for the cold application."""
