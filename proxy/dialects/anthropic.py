@@ -7,6 +7,7 @@ refused by the upstream. The answer names the model as the client did.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import orjson
@@ -21,7 +22,7 @@ from .anthropic_events import Events
 from .anthropic_request import read_messages
 from .anthropic_stream import StreamEncoder
 from .anthropic_whole import WholeEncoder
-from .base import Answer, Encoder, parse_json
+from .base import NO_HEADERS, Answer, Encoder, parse_json
 
 
 class AnthropicDialect:
@@ -29,11 +30,11 @@ class AnthropicDialect:
 
     language: Final = "anthropic"
 
-    def parse(self, body: bytes) -> ChatRequest:
+    def parse(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> ChatRequest:
         """Read and check a request for a message."""
         return read_messages(parse_json(body))
 
-    def parse_count(self, body: bytes) -> ChatRequest:
+    def parse_count(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> ChatRequest:
         """Read and check a request whose tokens are to be counted."""
         return read_messages(parse_json(body), count=True)
 
@@ -49,3 +50,7 @@ class AnthropicDialect:
     def error(self, error: GatewayError, request_id: str) -> bytes:
         """Write an error body."""
         return orjson.dumps({**envelope(error), "request_id": request_id})
+
+    def status(self, error: GatewayError) -> int:
+        """Return the status of a failure."""
+        return error.face.status

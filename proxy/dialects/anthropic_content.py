@@ -7,7 +7,7 @@ Documents become what other providers have a word for: a PDF is a file, plain te
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
@@ -16,7 +16,7 @@ from proxy.words.anthropic import FORMAT
 from proxy.words.chat import ImagePart, Message, OpaquePart, Part, ReasoningPart, TextPart, ToolUse
 from proxy.words.errors import GatewayError
 
-from .fields import Body, array, refuse
+from .fields import Body, array, refuse, text
 from .weight import Weight
 
 MAX_MESSAGES: Final = 100_000
@@ -111,11 +111,11 @@ def _part(block: Block, where: str, weight: Weight) -> Iterator[Part]:
         case "document":
             yield from _document(block, _source(block, where), where, weight)
         case "thinking":
-            text = _string(block, "thinking", where)
-            weight.add_text(text)
-            yield ReasoningPart(text, _string(block, "signature", where) or None, format=FORMAT)
+            thought = text(block, "thinking", where)
+            weight.add_text(thought)
+            yield ReasoningPart(thought, text(block, "signature", where) or None, format=FORMAT)
         case "redacted_thinking":
-            data = _string(block, "data", where)
+            data = text(block, "data", where)
             weight.add_text(data)
             yield ReasoningPart(redacted=data, format=FORMAT)
         case kind:
@@ -124,10 +124,10 @@ def _part(block: Block, where: str, weight: Weight) -> Iterator[Part]:
 
 
 def _text(block: Block, where: str, weight: Weight) -> TextPart:
-    text = _string(block, "text", where)
-    weight.add_text(text)
+    said = text(block, "text", where)
+    weight.add_text(said)
     mark = block.get("cache_control")
-    return TextPart(text, mark if isinstance(mark, dict) else None)
+    return TextPart(said, mark if isinstance(mark, dict) else None)
 
 
 def _source(block: Block, where: str) -> Block:
@@ -145,7 +145,7 @@ def _source(block: Block, where: str) -> Block:
 
 def _image(source: Block, where: str) -> str:
     if source["type"] == "url":
-        return _string(source, "url", where)
+        return text(source, "url", where)
     if source["type"] != "base64":
         refuse(f"{where}.type", "must be 'base64' or 'url'")
     return _data_url(source, where)
@@ -155,9 +155,9 @@ def _document(block: Block, source: Block, where: str, weight: Weight) -> Iterat
     at = f"{where}.source"
     match source["type"]:
         case "text":
-            text = _string(source, "data", at)
-            weight.add_text(text)
-            yield TextPart(text)
+            data = text(source, "data", at)
+            weight.add_text(data)
+            yield TextPart(data)
         case "content":
             inner = _blocks(source.get("content"), f"{at}.content")
             yield from _parts(inner, f"{at}.content", weight)
@@ -173,11 +173,11 @@ def _document(block: Block, source: Block, where: str, weight: Weight) -> Iterat
 
 
 def _data_url(source: Block, where: str) -> str:
-    return f"data:{_string(source, 'media_type', where)};base64,{_string(source, 'data', where)}"
+    return f"data:{text(source, 'media_type', where)};base64,{text(source, 'data', where)}"
 
 
 def _result(block: Block, where: str, weight: Weight) -> Message:
-    call_id = _string(block, "tool_use_id", where)
+    call_id = text(block, "tool_use_id", where)
     content = block.get("content")
     parts: tuple[Part, ...] = ()
     if content is not None:
@@ -190,7 +190,7 @@ def _use(block: Block, where: str, weight: Weight) -> ToolUse:
     given = block.get("input")
     if not isinstance(given, dict):
         refuse(f"{where}.input", "must be an object")
-    name, call_id = _string(block, "name", where), _string(block, "id", where)
+    name, call_id = text(block, "name", where), text(block, "id", where)
     arguments = orjson.dumps(given).decode()
     weight.add_text(arguments + name + call_id)
     return ToolUse(call_id, name, arguments, _signature(block))
@@ -202,13 +202,6 @@ def _signature(block: Block) -> str | None:
         case {"google": {"thought_signature": str(signature)}}:
             return signature
     return None
-
-
-def _string(holder: Mapping[str, Any], name: str, where: str) -> str:
-    value = holder.get(name)
-    if not isinstance(value, str):
-        refuse(f"{where}.{name}", "must be a string")
-    return value
 
 
 def tidy(body: Block) -> None:

@@ -9,15 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from proxy.words.anthropic import SPECIAL_PRICES
 from proxy.words.chat import ChatRequest, Origin, Sampling, Tool
-from proxy.words.errors import GatewayError
 from proxy.words.wishes import Wishes
 
 from .anthropic_content import read_system, read_turns, tidy
-from .fields import Body, array, boolean, integer, mapping, number, refuse, string
+from .fields import (
+    Body,
+    array,
+    boolean,
+    integer,
+    invalid,
+    mapping,
+    model_name,
+    number,
+    refuse,
+    string,
+    unsupported,
+)
 from .weight import Weight
 from .wishes import take_wishes
 
@@ -62,7 +73,7 @@ def read_messages(body: dict[str, Any], *, count: bool = False) -> ChatRequest:
     user = _user(body)
     tidy(body)
     return ChatRequest(
-        model=_model(body),
+        model=model_name(body),
         messages=messages,
         origin=Origin("anthropic", body),
         prompt_bytes=weight.text,
@@ -86,21 +97,10 @@ def _check_offered(body: Body) -> None:
     for name, harmless in SPECIAL_PRICES.items():
         value = body.get(name)
         if isinstance(value, list | dict) or value not in harmless:
-            _unsupported(name)
+            raise unsupported(name)
     for name in _PROVIDERS_OWN:
         if body.get(name):
-            _unsupported(name)
-
-
-def _unsupported(param: str) -> NoReturn:
-    raise GatewayError("unsupported_parameter", f"'{param}' is not supported here.", param=param)
-
-
-def _model(body: Body) -> str:
-    model = string(body, "model", 256)
-    if model is not None and not model.isprintable():
-        refuse("model", "must hold printable characters only")
-    return model or ""
+            raise unsupported(name)
 
 
 def _user(body: Body) -> str | None:
@@ -142,7 +142,7 @@ def _tools(body: Body) -> tuple[tuple[Tool, ...], tuple[Body, ...]]:
         elif isinstance(kind, str) and kind.startswith(_CLIENT_TOOLS):
             others.append(tool)
         else:
-            _unsupported(f"{where}.type")
+            raise unsupported(f"{where}.type")
     return tuple(found), tuple(others)
 
 
@@ -211,7 +211,7 @@ def _effort(body: Body, max_tokens: int | None) -> str | None:
                 refuse("thinking.budget_tokens", "is required")
             return effort or _share(budget, max_tokens or budget)
         case _:
-            refuse("thinking.type", "must be one of enabled, adaptive, disabled, between_tools")
+            raise invalid("thinking.type", "must be one of enabled, adaptive, disabled, between_tools")
 
 
 def _share(budget: int, limit: int) -> str:

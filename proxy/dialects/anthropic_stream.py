@@ -13,11 +13,13 @@ from proxy.words.sse import named
 
 from .anthropic_errors import envelope
 from .anthropic_events import Events
-from .base import Bill
+from .base import EVENT_STREAM, Bill
 
 
 class StreamEncoder:
     """One streamed answer."""
+
+    media_type = EVENT_STREAM
 
     __slots__ = ("_events",)
 

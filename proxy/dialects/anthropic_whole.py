@@ -11,13 +11,15 @@ from proxy.words.chat import Frame
 from proxy.words.errors import GatewayError
 
 from .anthropic_events import EventBody, Events
-from .base import Bill
+from .base import JSON_TYPE, Bill
 
 _PIECES: Final = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 
 
 class WholeEncoder:
     """One whole answer; nothing goes out before the end."""
+
+    media_type = JSON_TYPE
 
     __slots__ = ("_arguments", "_blocks", "_events", "_message", "_texts")
 

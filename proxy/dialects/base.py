@@ -109,6 +109,18 @@ class Lister(Dialect, Protocol):
         ...
 
 
+class Counter(Dialect, Protocol):
+    """A dialect whose clients may ask how long a prompt is."""
+
+    def parse_count(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> Call:
+        """Read and check a prompt to be counted. Raises GatewayError as `parse`."""
+        ...
+
+    def count(self, tokens: int) -> bytes:
+        """Write how many tokens it has, as JSON."""
+        ...
+
+
 def parse_json(body: bytes) -> dict[str, Any]:
     """Read a request body that must be a JSON object no deeper than `MAX_DEPTH`.
 

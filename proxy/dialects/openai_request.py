@@ -24,10 +24,9 @@ from proxy.words.chat import (
     Tool,
     ToolUse,
 )
-from proxy.words.errors import GatewayError
 from proxy.words.usage import text_size
 
-from .fields import Body, array, boolean, integer, mapping, number, refuse, string
+from .fields import Body, array, boolean, integer, mapping, model_name, number, refuse, string, unsupported
 from .openai_reasoning import read_details
 from .weight import Weight
 from .wishes import take_wishes
@@ -72,7 +71,7 @@ def read_chat(body: dict[str, Any]) -> ChatRequest:
     # What we have no word for is sent on, so it is taken to be prompt, as schemas are.
     weight.text += sum(len(orjson.dumps(body[name])) for name in {*_SCHEMAS, *extra} if body.get(name))
     return ChatRequest(
-        model=_model(body),
+        model=model_name(body),
         messages=messages,
         origin=Origin("openai", body),
         prompt_bytes=weight.text,
@@ -97,18 +96,7 @@ def read_chat(body: dict[str, Any]) -> ChatRequest:
 def _check_priced(body: Body) -> None:
     for name in _PRICED_APART & body.keys():
         if body[name]:
-            raise _unpriced(name)
-
-
-def _unpriced(param: str) -> GatewayError:
-    return GatewayError("unsupported_parameter", f"'{param}' is not supported here.", param=param)
-
-
-def _model(body: Body) -> str:
-    model = string(body, "model", 256)
-    if model is not None and not model.isprintable():
-        refuse("model", "must hold printable characters only")
-    return model or ""
+            raise unsupported(name)
 
 
 def _max_tokens(body: Body) -> int | None:
@@ -187,7 +175,7 @@ def _tools(body: Body) -> tuple[tuple[Tool, ...], tuple[Body, ...]]:
         if not isinstance(tool, dict) or not isinstance(tool.get("type"), str):
             refuse(where, "must be an object with a 'type'")
         if tool["type"] not in _TOOLS:
-            raise _unpriced(f"{where}.type")
+            raise unsupported(f"{where}.type")
         if tool["type"] == "function":
             found.append(_function(tool.get("function"), f"{where}.function", _cache_control(tool)))
         else:

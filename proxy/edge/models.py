@@ -10,16 +10,18 @@ from typing import Final
 
 import trio
 
-from proxy.dialects.base import NO_HEADERS, Dialect, Lister, error_headers
+from proxy.dialects.base import NO_HEADERS, Counter, Dialect, Lister, error_headers
 from proxy.dialects.wishes import read_strategy
 from proxy.exchange import Core, Exchange
 from proxy.words.call import Call
 from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
+from proxy.words.principal import Principal
 
 from .bulk import check_bulk
 from .conversation import Conversation
+from .counting import count_tokens
 from .directory import Directory
 from .http import JSON, Answering, ClientGoneError, Reply, Request, body_too_large, check_json
 from .load import Load, overloaded
@@ -56,6 +58,25 @@ class ModelRoutes:
         finally:
             self.load.leave()
 
+    async def count(self, request: Request, reply: Reply, dialect: Counter) -> None:
+        """Say how many tokens a prompt has by our own count; see `counting`."""
+        label = request_id(request.headers.get("x-request-id"))
+        if not self.load.enter():
+            request.skip()
+            await refuse(reply, dialect, overloaded(), label)
+            return
+        try:
+            principal, call = await self._read(request, dialect.parse_count)
+            tokens, headers = await count_tokens(self._core, principal, call, label)
+        except ClientGoneError:
+            return
+        except GatewayError as error:
+            await refuse(reply, dialect, error, label)
+            return
+        finally:
+            self.load.leave()
+        await reply.whole(200, {**JSON, "x-request-id": label, **headers}, dialect.count(tokens))
+
     async def _ask(self, request: Request, reply: Reply, dialect: Dialect, label: str) -> None:
         try:
             exchange = await self._admit(request, dialect, label)
@@ -81,21 +102,27 @@ class ModelRoutes:
             conversation.expel()
 
     async def _admit(self, request: Request, dialect: Dialect, label: str) -> Exchange:
+        principal, call = await self._read(request, dialect.parse)
+        return Exchange(self._core, dialect, call, principal, label, call.model)
+
+    async def _read(
+        self, request: Request, parse: Callable[[bytes, Mapping[str, str]], Call]
+    ) -> tuple[Principal, Call]:
         """Authenticate, read and check: everything before a plan is made."""
         server = self._core.settings.server
         principal = await self._directory.authenticate(request.headers)
         check_json(request.headers, server.max_body_vision)
         body = await request.body(server.max_body_vision)
         # Only images may make a body larger, and reading it as JSON would hold everyone up.
-        if len(body) > server.max_body and b"image_url" not in body:
+        if len(body) > server.max_body and b'"image' not in body:
             raise body_too_large(server.max_body)
         check_bulk(body)
-        call = dialect.parse(body, request.headers)
+        call = parse(body, request.headers)
         if isinstance(call, ChatRequest):
             call = _routed(call, request)
         if len(body) > server.max_body and not _has_images(call):
             raise body_too_large(server.max_body)
-        return Exchange(self._core, dialect, call, principal, label, call.model)
+        return principal, call
 
     async def catalogue(self, request: Request, reply: Reply, dialect: Lister) -> None:
         """Answer `GET …/models`. The list is the same for every key for a minute, so it is kept that long."""

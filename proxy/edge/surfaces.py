@@ -10,8 +10,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, NamedTuple
 
-from proxy.dialects.base import Dialect, Lister
+from proxy.dialects.anthropic import AnthropicDialect
+from proxy.dialects.base import Counter, Dialect, Lister
+from proxy.dialects.completions import CompletionsDialect
 from proxy.dialects.openai import OpenAIDialect
+from proxy.dialects.responses import ResponsesDialect
 
 from .http import Reply, Request
 from .models import ModelRoutes
@@ -31,11 +34,17 @@ class Surface(NamedTuple):
 
 AGGREGATOR: Final = OpenAIDialect("aggregator")
 GATEWAY: Final = OpenAIDialect("gateway")
+ANTHROPIC: Final = AnthropicDialect()
 
 
 def _asks(path: str, dialect: Dialect) -> Surface:
     """Ask a model."""
     return Surface("POST", path, dialect, lambda models: partial(models.ask, dialect=dialect))
+
+
+def _counts(path: str, dialect: Counter) -> Surface:
+    """Count a prompt's tokens."""
+    return Surface("POST", path, dialect, lambda models: partial(models.count, dialect=dialect))
 
 
 def _lists(path: str, dialect: Lister) -> tuple[Surface, Surface]:
@@ -52,7 +61,14 @@ def _lists(path: str, dialect: Lister) -> tuple[Surface, Surface]:
 
 
 def _openai(base: str, dialect: OpenAIDialect) -> tuple[Surface, ...]:
-    return (_asks(base + "chat/completions", dialect), *_lists(base + "models", dialect))
+    return (
+        _asks(base + "chat/completions", dialect),
+        _asks(base + "completions", CompletionsDialect(dialect.style)),
+        _asks(base + "responses", ResponsesDialect(dialect.style)),
+        _asks(base + "messages", ANTHROPIC),
+        _counts(base + "messages/count_tokens", ANTHROPIC),
+        *_lists(base + "models", dialect),
+    )
 
 
 SURFACES: Final[tuple[Surface, ...]] = (
@@ -62,5 +78,7 @@ SURFACES: Final[tuple[Surface, ...]] = (
 BASES: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/api/v1/", AGGREGATOR),
     ("/v1/", GATEWAY),
+    ("/api/v1/messages/", ANTHROPIC),
+    ("/v1/messages/", ANTHROPIC),
 )
 """What is below none of these is for the cold application."""

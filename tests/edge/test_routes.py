@@ -11,13 +11,16 @@ import pytest
 from proxy.edge.http import Reply, Request
 from proxy.edge.models import ModelRoutes
 from proxy.edge.routes import Routes, dialect_of
-from proxy.edge.surfaces import AGGREGATOR, GATEWAY
+from proxy.edge.surfaces import AGGREGATOR, ANTHROPIC, GATEWAY
 
 
 class Nobody:
     """Stands where the rows bind their handlers; none of them is called here."""
 
     async def ask(self, *_: object, **what: object) -> None:
+        raise AssertionError
+
+    async def count(self, *_: object, **what: object) -> None:
         raise AssertionError
 
     async def catalogue(self, *_: object, **what: object) -> None:
@@ -69,6 +72,10 @@ def test_what_is_below_no_base_is_for_the_cold_application(path: str) -> None:
     ("method", "path", "name"),
     [
         ("POST", "/v1/chat/completions", "ask"),
+        ("POST", "/api/v1/responses", "ask"),
+        ("POST", "/v1/completions", "ask"),
+        ("POST", "/api/v1/messages", "ask"),
+        ("POST", "/v1/messages/count_tokens", "count"),
         ("GET", "/api/v1/models", "catalogue"),
         ("GET", "/api/v1/models/redpill/google/gemini-2.5-flash-lite", "model"),
     ],
@@ -102,6 +109,8 @@ async def test_a_path_without_a_row_is_refused(
     [
         ("/v1/chat/completions", GATEWAY),
         ("/v1/none", GATEWAY),
+        ("/v1/messages", ANTHROPIC),
+        ("/api/v1/messages/batches", ANTHROPIC),
         ("/api/v1/models/a/b", AGGREGATOR),
         ("/nowhere", AGGREGATOR),
         ("", AGGREGATOR),
