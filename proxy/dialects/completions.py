@@ -24,7 +24,7 @@ DEFAULT_TOKENS: Final = 16
 """OpenAI's limit on an answer for which none was asked."""
 _REFUSED: Final[Mapping[str, tuple[object, ...]]] = {
     "suffix": (None, ""),
-    "logprobs": (None, False),
+    "logprobs": (None,),
     "best_of": (None, 1),
 }
 """Fields that cannot be served over chat, and the values that ask for nothing."""
