@@ -214,7 +214,7 @@ class Blocks:
         if self._open is None or self._open.kind != "call":
             if event.position in self._seen:
                 return  # a fragment after the call's end, which can add nothing to complete arguments
-            self._close(steps)
+            self._shut(steps)
             self._seen.add(event.position)
             block = self._begin("call")
             block.id, block.name = event.id or "", event.name or ""
