@@ -205,7 +205,7 @@ class Contest:
         attempt = Attempt(deployment.provider.name, deployment.model, started)
         self._receipt.attempts.append(attempt)
         self._tried.append((attempt, candidate))
-        needs = Needs(terms.reasoning, terms.max_output)
+        needs = Needs(terms.reasoning, terms.max_output, terms.think)
         try:
             stream = await self._fleet.open(
                 deployment, self._call, attempt, first_byte=candidate.first_byte, needs=needs

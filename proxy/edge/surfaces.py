@@ -10,7 +10,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, NamedTuple
 
+from proxy.dialects.ai_gateway import AIGatewayDialect
+from proxy.dialects.ai_llm import AILLMDialect
 from proxy.dialects.anthropic import AnthropicDialect
+from proxy.dialects.auto import AutoDialect
 from proxy.dialects.base import Counter, Dialect, Lister
 from proxy.dialects.completions import CompletionsDialect
 from proxy.dialects.openai import OpenAIDialect
@@ -35,6 +38,11 @@ class Surface(NamedTuple):
 AGGREGATOR: Final = OpenAIDialect("aggregator")
 GATEWAY: Final = OpenAIDialect("gateway")
 ANTHROPIC: Final = AnthropicDialect()
+AUTO: Final = AutoDialect()
+LLM_GENERATE: Final = AILLMDialect("generate")
+LLM_CHAT: Final = AILLMDialect("chat")
+PROJECT_CHAT: Final = AIGatewayDialect("chat")
+PROJECT_GENERATE: Final = AIGatewayDialect("generate")
 
 
 def _asks(path: str, dialect: Dialect) -> Surface:
@@ -60,6 +68,11 @@ def _lists(path: str, dialect: Lister) -> tuple[Surface, Surface]:
     )
 
 
+def _reserves(path: str, dialect: Dialect) -> Surface:
+    """Keep a path for later."""
+    return Surface("POST", path, dialect, lambda models: partial(models.reserved, dialect=dialect))
+
+
 def _openai(base: str, dialect: OpenAIDialect) -> tuple[Surface, ...]:
     return (
         _asks(base + "chat/completions", dialect),
@@ -74,11 +87,21 @@ def _openai(base: str, dialect: OpenAIDialect) -> tuple[Surface, ...]:
 SURFACES: Final[tuple[Surface, ...]] = (
     *_openai("/api/v1/", AGGREGATOR),
     *_openai("/v1/", GATEWAY),
+    _asks("/v1/llm/auto", AUTO),
+    *_lists("/api/v1/ai/models", LLM_CHAT),
+    _asks("/api/v1/ai/llm/generate", LLM_GENERATE),
+    _asks("/api/v1/ai/llm/chat", LLM_CHAT),
+    _asks("/api/v1/ai/chat", PROJECT_CHAT),
+    _asks("/api/v1/ai/generate", PROJECT_GENERATE),
+    _reserves("/api/v1/ai/embed", PROJECT_CHAT),
 )
 BASES: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/api/v1/", AGGREGATOR),
     ("/v1/", GATEWAY),
     ("/api/v1/messages/", ANTHROPIC),
     ("/v1/messages/", ANTHROPIC),
+    ("/v1/llm/", AUTO),
+    ("/api/v1/ai/llm/", LLM_CHAT),
+    ("/api/v1/ai/", PROJECT_CHAT),
 )
 """What is below none of these is for the cold application."""

@@ -41,7 +41,10 @@ class Health:
             failing = pulse.error_rate(deployment, now) or 0.0
             return failing <= _UNSTABLE and not breaker.until((deployment, None), now)
 
-        return Outlook(expected, stable)
+        def first_token(deployment: str) -> float | None:
+            return pulse.first_token(deployment, now)
+
+        return Outlook(expected, stable, first_token)
 
     def wait(self, candidate: Candidate, now: float) -> float:
         """Return the seconds until a candidate may be tried, 0.0 where it may now."""

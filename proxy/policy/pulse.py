@@ -186,6 +186,14 @@ class Pulse:
         rate = beat.tokens_per_second() or self._tempo.tokens_per_second
         return self._first_token(beat) + tokens / rate
 
+    def first_token(self, deployment: str, now: float) -> float | None:
+        """Return the usual seconds to a first token; None while too few were seen."""
+        beat = self._beats.get(deployment)
+        if beat is None:
+            return None
+        beat.at(now)
+        return beat.sketch.median if beat.sketch.count >= self._tempo.known else None
+
     def error_rate(self, deployment: str, now: float) -> float | None:
         """Return the share of attempts that failed; None where there were none."""
         beat = self._beats.get(deployment)

@@ -17,7 +17,7 @@ from .anthropic_messages import system_prompt, turns
 from .anthropic_models import Traits, traits
 from .anthropic_thinking import Reasoning, reasoning_for
 from .anthropic_tools import tool_fields
-from .base import Target
+from .base import THINKING, Target
 
 _UNPRICED_TOOLS: Final = ("web_search_", "code_execution_", "advisor_")
 """Anthropic's own tools that are paid for by the use, the hour or another model's tokens."""
@@ -32,7 +32,7 @@ def from_words(call: ChatRequest, target: Target) -> dict[str, Any]:
     check(call)
     model = traits(target.model)
     limit = _limit(call.max_tokens, target, model)
-    reasoning = reasoning_for(call, model, limit)
+    reasoning = reasoning_for(call, model, limit, THINKING if target.think else None)
     fields: dict[str, Any] = {
         "max_tokens": limit,
         "system": system_prompt(call.messages),

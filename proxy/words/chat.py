@@ -124,6 +124,8 @@ class Origin:
 
     language: str
     body: Mapping[str, Json]
+    media_type: str = ""
+    """What the client wants its answer to be, where its dialect leaves it a choice."""
 
 
 @dataclass(frozen=True, slots=True)
