@@ -45,7 +45,7 @@ class AnthropicDialect:
     def encoder(self, call: Call, answer: Answer) -> Encoder:
         """Begin a stream of events, or a whole message."""
         events = Events(answer, call.model or answer.model, call.prompt_tokens(DEFAULT_RATIO))
-        return StreamEncoder(events) if call.stream else WholeEncoder(events)
+        return StreamEncoder(events, answer.request_id) if call.stream else WholeEncoder(events)
 
     def error(self, error: GatewayError, request_id: str) -> bytes:
         """Write an error body."""

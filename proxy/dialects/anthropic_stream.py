@@ -21,10 +21,11 @@ class StreamEncoder:
 
     media_type = EVENT_STREAM
 
-    __slots__ = ("_events",)
+    __slots__ = ("_events", "_request_id")
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: Events, request_id: str) -> None:
         self._events = events
+        self._request_id = request_id
 
     def feed(self, frames: Sequence[Frame]) -> bytes:
         """Take upstream frames; return the events to send."""
@@ -40,7 +41,7 @@ class StreamEncoder:
 
     def fail(self, error: GatewayError) -> bytes:
         """Write an `error` event, on which Anthropic's SDKs raise; nothing follows it."""
-        return _written([envelope(error)])
+        return _written([{**envelope(error), "request_id": self._request_id}])
 
     def _frame(self, each: Frame) -> bytes:
         if self._events.passes(each):
