@@ -183,6 +183,7 @@ class Blocks:
     def _seal(self, part: ReasoningPart, steps: list[Step]) -> None:
         if part.redacted is not None:
             self._alone("redacted", part.redacted, steps)
+            self.all[-1].seal = part
             return
         if self._open is None or self._open.kind != "reasoning":
             self._close(steps)
