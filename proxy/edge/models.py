@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
@@ -29,6 +29,9 @@ from .load import Load, overloaded
 
 _LISTING_SECONDS: Final = 60.0
 _log = logging.getLogger("headrace.edge")
+Result = TypeVar("Result")
+Speaker = TypeVar("Speaker", bound=Dialect)
+Answerer = Callable[[Request, Reply, Speaker, str], Awaitable[None]]
 
 
 class ModelRoutes:
@@ -50,46 +53,29 @@ class ModelRoutes:
 
     async def ask(self, request: Request, reply: Reply, dialect: Dialect) -> None:
         """Put a request to a model and answer. Cancelling settles what was relayed."""
-        label = request_id(request.headers.get("x-request-id"))
-        if not self.load.enter():
-            request.skip()
-            await refuse(reply, dialect, overloaded(), label)
-            return
-        try:
-            await self._ask(request, reply, dialect, label)
-        finally:
-            self.load.leave()
+        await self._serve(request, reply, dialect, self._ask)
 
     async def count(self, request: Request, reply: Reply, dialect: Counter) -> None:
         """Say how many tokens a prompt has by our own count; see `counting`."""
+        await self._serve(request, reply, dialect, self._count)
+
+    async def _serve(
+        self, request: Request, reply: Reply, dialect: Speaker, answer: Answerer[Speaker]
+    ) -> None:
+        """Answer, if there is room for another request."""
         label = request_id(request.headers.get("x-request-id"))
         if not self.load.enter():
             request.skip()
             await refuse(reply, dialect, overloaded(), label)
             return
         try:
-            principal, call = await self._read(request, dialect.parse_count)
-            tokens, headers = await count_tokens(self._core, principal, call, label)
-        except ClientGoneError:
-            return
-        except GatewayError as error:
-            await refuse(reply, dialect, error, label)
-            return
+            await answer(request, reply, dialect, label)
         finally:
             self.load.leave()
-        await reply.whole(200, {**JSON, "x-request-id": label, **headers}, dialect.count(tokens))
 
     async def _ask(self, request: Request, reply: Reply, dialect: Dialect, label: str) -> None:
-        try:
-            exchange = await self._admit(request, dialect, label)
-        except ClientGoneError:
-            return
-        except GatewayError as error:
-            await refuse(reply, dialect, error, label)
-            return
-        except Exception:  # noqa: BLE001 - one request must not take its neighbours down
-            _log.exception("request %s failed while it was read", label)
-            await refuse(reply, dialect, GatewayError("internal_error", "The gateway failed."), label)
+        exchange = await _or_refuse(self._admit(request, dialect, label), reply, dialect, label)
+        if exchange is None:
             return
         conversation = Conversation(exchange, reply, label)
         self._running.add(conversation)
@@ -97,6 +83,16 @@ class ModelRoutes:
             await conversation.run()
         finally:
             self._running.discard(conversation)
+
+    async def _count(self, request: Request, reply: Reply, dialect: Counter, label: str) -> None:
+        counted = await _or_refuse(self._counted(request, dialect, label), reply, dialect, label)
+        if counted is not None:
+            tokens, headers = counted
+            await reply.whole(200, {**JSON, "x-request-id": label, **headers}, dialect.count(tokens))
+
+    async def _counted(self, request: Request, dialect: Counter, label: str) -> tuple[int, dict[str, str]]:
+        principal, call = await self._read(request, dialect.parse_count)
+        return await count_tokens(self._core, principal, call, label)
 
     def expel(self) -> None:
         """End what runs: each client is told why, and billed for what it was sent."""
@@ -188,6 +184,20 @@ def _routed(call: ChatRequest, request: Request) -> ChatRequest:
 
 def _has_images(call: Call) -> bool:
     return isinstance(call, ChatRequest) and call.images > 0
+
+
+async def _or_refuse(work: Awaitable[Result], reply: Reply, dialect: Dialect, label: str) -> Result | None:
+    """Do what comes before an answer; None where the client has been told why not, or has gone."""
+    try:
+        return await work
+    except ClientGoneError:
+        return None
+    except GatewayError as error:
+        await refuse(reply, dialect, error, label)
+    except Exception:  # noqa: BLE001 - one request must not take its neighbours down
+        _log.exception("request %s failed while it was read", label)
+        await refuse(reply, dialect, GatewayError("internal_error", "The gateway failed."), label)
+    return None
 
 
 async def refuse(
