@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from proxy.dialects.openai_request import read_chat
 from proxy.wires.base import Target
+from proxy.wires.compatibility import markdown
 from proxy.wires.openai import OpenAIWire
+from proxy.wires.openai_compatibility import COMPATIBILITY
 from proxy.words.chat import ChatRequest, ImagePart, Origin
 from proxy.words.errors import GatewayError, Trouble
 from proxy.words.usage import Usage
@@ -386,3 +388,9 @@ class TestFailure:
 def test_a_chat_request_is_a_call() -> None:
     call: ChatRequest = read_chat(dict(ASKED))
     assert call.forecast(4000, 100).output == 100
+
+
+def test_the_table_of_fields_can_be_printed() -> None:
+    table = markdown(COMPATIBILITY)
+    assert table.startswith("| field | | |\n|---|---|---|\n")
+    assert table.count("\n") == len(COMPATIBILITY) + 2
