@@ -69,14 +69,13 @@ class AILLMDialect:
 class _Telling:
     """See `text_answer.Telling`."""
 
+    key = "text"
+
     __slots__ = ("_answer", "_model")
 
     def __init__(self, model: str, answer: Answer) -> None:
         self._model = model
         self._answer = answer
-
-    def piece(self, text: str) -> dict[str, Any]:
-        return {"text": text}
 
     def last(self, reason: str, bill: Bill) -> dict[str, Any]:
         usage = {

@@ -53,14 +53,13 @@ class AutoDialect:
 class _Telling:
     """See `text_answer.Telling`."""
 
+    key = "delta"
+
     __slots__ = ("_answer", "_model")
 
     def __init__(self, call: Call, answer: Answer) -> None:
         self._answer = answer
         self._model = answer.model if call.model in {"", "auto"} else call.model
-
-    def piece(self, text: str) -> dict[str, Any]:
-        return {"delta": text}
 
     def last(self, reason: str, bill: Bill) -> dict[str, Any]:
         return {"success": True, "model": self._model, **self._rest(bill)}

@@ -19,13 +19,15 @@ from .base import EVENT_STREAM, JSON_TYPE, Bill
 
 TEXT_TYPE = "text/plain; charset=utf-8"
 _TEXT = (TextDelta, RefusalDelta)
+_TAIL = b'"}\n\n'
 
 
 class Telling(Protocol):
     """The words of one answer, in one dialect; `reason` is as in `words.chat.Finished`."""
 
-    def piece(self, text: str) -> Mapping[str, Any]:
-        """Return a frame of a stream that holds text."""
+    @property
+    def key(self) -> str:
+        """Return the one member of a stream's frames that hold text."""
         ...
 
     def last(self, reason: str, bill: Bill) -> Mapping[str, Any]:
@@ -44,12 +46,14 @@ class Telling(Protocol):
 class TextStream:
     """One streamed answer."""
 
-    __slots__ = ("_reason", "_telling")
+    __slots__ = ("_head", "_key", "_reason", "_telling")
 
     media_type = EVENT_STREAM
 
     def __init__(self, telling: Telling) -> None:
         self._telling = telling
+        self._key = telling.key
+        self._head = b'data: {"%b":"' % telling.key.encode()
         self._reason: str | None = None
 
     def feed(self, frames: Sequence[Frame]) -> bytes:
@@ -69,9 +73,13 @@ class TextStream:
         return self._telling.broken(error)
 
     def _frame(self, each: Frame) -> bytes:
+        run = each.run
+        if run is not None and run.choice == 0:
+            # As many frames as came, and their text as it was written: it holds nothing that is escaped.
+            return self._head + (_TAIL + self._head).join(run.texts) + _TAIL
         text, reason = read(each)
         self._reason = self._reason or reason
-        return frame(orjson.dumps(self._telling.piece(text))) if text else b""
+        return frame(orjson.dumps({self._key: text})) if text else b""
 
 
 class TextWhole:

@@ -76,7 +76,7 @@ class Health:
         if trouble not in _JUDGED:
             self.budgets.failed(candidate.terms.model)
 
-    def cancelled(self, candidate: Candidate, started: float, now: float) -> None:
-        """Take note of an attempt given up before its first content event."""
-        self.pulse.cancelled(candidate.id, now - started, now)
+    def cancelled(self, candidate: Candidate, started: float, now: float, *, hedged: bool = False) -> None:
+        """Take note of an attempt given up before its first content event; `hedged` as for `Pulse`."""
+        self.pulse.cancelled(candidate.id, now - started, now, hedged=hedged)
         self.breaker.cancelled((candidate.id, None), now, started=started)

@@ -149,10 +149,17 @@ class Pulse:
         part.failures += 1
         part.attempts += not opened
 
-    def cancelled(self, deployment: str, waited: float, now: float) -> None:
-        """Take note of an attempt given up after `waited` seconds without a content event."""
+    def cancelled(self, deployment: str, waited: float, now: float, *, hedged: bool = False) -> None:
+        """Take note of an attempt given up after `waited` seconds without a content event.
+
+        `hedged`: for a hedge, so that it had waited for the delay, and for its rival's answer: all that is
+        known is that it is one of the slow ones. Counted as more, a twentieth of slow ones would make the
+        next hedge come later.
+        """
         beat = self._hear(deployment, now)
         bucket = bucket_of(waited)
+        if hedged and beat.sketch.count >= self._tempo.samples:
+            bucket = min(bucket, beat.sketch.p95_bucket)
         known = beat.sketch.count >= self._tempo.known
         if bucket >= (beat.sketch.median_bucket if known else self._middling):
             beat.add(bucket)

@@ -31,6 +31,8 @@ from .prices import Listing, PriceBook
 from .routes import DEFAULT, FREE, SIM_MODELS, SIM_PRICE, Choice, Route, Routes, not_found, unpriced
 
 _REMEMBERED: Final = 2048
+_FEW: Final = 3
+"""Candidates of a request for which anything will do."""
 _PLAIN_ID: Final = re.compile(r"[\w.:@~+/-]{1,200}", re.ASCII)
 _RACES: Final = frozenset({"race", "hedge"})
 _MODES: Final[dict[Strategy, Mode]] = {"race": "race", "hedge": "hedge"}
@@ -75,6 +77,9 @@ class Router:
         ceiling = ceiling_of(call.wishes, self._settings.money.credits_per_usd)
         able = tuple(each for each in candidates.values() if fits(each, call, ceiling, outlook))
         arranged = arrange(able, strategy, call, call.wishes, outlook, self._chance)
+        if call.wishes.anything:
+            # A hold pays for the dearest of them, so those that nobody would get to are left out.
+            arranged = sorted(arranged, key=lambda each: not outlook.stable(each.id))[:_FEW]
         if not arranged:
             text = f"No provider of the model '{name[:64]}' fits what the request asks of it."
             raise GatewayError("model_not_found", text, param="provider", detail={"reason": "no_candidate"})

@@ -12,7 +12,9 @@ from typing import Any
 
 import orjson
 import pytest
+import trio
 
+from proxy.edge import conversation
 from proxy.settings import Alias, Allowance, Model
 from proxy.words.money import Price, Rates
 from proxy.words.principal import Limits
@@ -35,6 +37,7 @@ ASKED: Mapping[str, dict[str, Any]] = {
     LLM_CHAT: HI,
     LLM_GENERATE: PROMPT,
 }
+FAILED = "The model provider failed."
 EIGHT = WORD * 8
 """What the upstream says where nothing else is asked of it."""
 CREDITS = 1000
@@ -282,6 +285,8 @@ async def test_bare_text_is_sent_to_who_accepts_it(here: Place) -> None:
     answer = await here.ask(LLM_GENERATE, PROMPT, headers={"Accept": "text/plain"})
     assert (answer.status, answer.body) == (200, EIGHT.encode())
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    answer = await here.ask(LLM_CHAT, HI, headers={"Authorization": "none", "x-api-key": here.project})
+    assert answer.json["text"] == EIGHT
     answer = await here.ask(LLM_GENERATE, {}, headers={"Accept": "text/plain"})
     assert (answer.status, answer.headers["content-type"]) == (400, "application/json")
 
@@ -306,6 +311,45 @@ async def test_what_is_sent_upstream_is_words_alone(here: Place) -> None:
         "max_tokens": 9,
         "stream": True,
     }
+
+
+LATE: Mapping[str, list[Any]] = {
+    AUTO: [{"success": False, "error": {"code": "UPSTREAM_ERROR", "message": FAILED}, "request_id": "r-9"}],
+    LLM_CHAT: [{"error": {"code": "upstream_error", "message": FAILED, "request_id": "r-9"}}],
+    CHAT: [{"error": FAILED}, "[DONE]"],
+}
+
+
+@pytest.mark.parametrize("path", LATE)
+async def test_a_failure_after_a_long_silence_is_told_in_band(
+    here: Place, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The status is long gone when the upstream fails at last; nothing is charged."""
+    monkeypatch.setattr(conversation, "FIRST_COMMENT_AFTER", 0.05)
+    release = trio.Event()
+    here.upstream.default = Script(before_head=release, status=500, body=b"{}")
+    async with Client(here.gateway.url.removesuffix("/v1"), here.account) as client:
+        await client.request(path, {**HI, "stream": True}, headers={"X-Request-ID": "r-9"})
+        assert (await client.head()).status == 200
+        release.set()
+        payloads = await client.payloads()
+    assert client.comments[0] == b": keep-alive"
+    told = [orjson.loads(each) if each.startswith(b"{") else each.decode() for each in payloads]
+    assert told == LATE[path]
+    assert (await here.gateway.finished()).cost == 0
+
+
+async def test_where_every_breaker_is_open_a_minute_is_asked_for(
+    tmp_path: Path, upstream: FaultyUpstream
+) -> None:
+    upstream.default = Script(status=500, body=b"{}")
+    async with staged(tmp_path, upstream) as place:
+        statuses = [(await place.ask(CHAT, HI)).status for _ in range(5)]
+        assert statuses == [502] * 5
+        for path, code in ((CHAT, "SERVICE_UNAVAILABLE"), (LLM_CHAT, "service_unavailable")):
+            answer = await place.ask(path, HI)
+            assert (answer.status, answer.error["code"]) == (503, code)
+            assert answer.headers["retry-after"] == "60"
 
 
 async def test_an_alias_turns_thinking_on(tmp_path: Path, upstream: FaultyUpstream) -> None:

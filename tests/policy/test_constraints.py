@@ -123,6 +123,16 @@ def test_speed_counts_where_it_is_known() -> None:
     assert chosen(planned(outlook=outlook, anything=True, max_latency=5.0)) == ["small", "large", "eyes"]
 
 
+def test_of_many_models_a_few_are_tried_and_those_that_fail_last() -> None:
+    """A hold pays for the dearest that may answer: who asks for the cheapest need not have more."""
+    many = replace(KNOWN, models=tuple(model(f"m{dollars}", dollars) for dollars in range(9, 0, -1)))
+    assert chosen(planned(settings=many, anything=True, strategy="cheapest")) == ["m1", "m2", "m3"]
+    shaky = STEADY._replace(stable=lambda deployment: deployment != "up/m1-1")
+    assert chosen(planned(ANYONE, shaky, many, anything=True, strategy="cheapest")) == ["m2", "m3", "m4"]
+    named = tuple(f"m{dollars}" for dollars in range(5, 0, -1))
+    assert chosen(planned(settings=many, among=named)) == list(named)
+
+
 def test_one_first_token_is_not_yet_knowledge() -> None:
     pulse = Pulse()
     pulse.opened("up/small-1", 3.0, 0.0)
