@@ -56,10 +56,18 @@ class Events:
 
     def passes(self, frame: Frame) -> bool:
         """Tell whether a frame's payload may pass as it came, and take note of it."""
-        if not (self._same and frame.plain):
+        if not (self._same and frame.plain and frame.body is not None):
             return False
         self._follow(frame.body)
         return True
+
+    def grows(self, frame: Frame) -> int | None:
+        """Return the block that a run of text is more of, and take note of it; None if there is none."""
+        block = self._blocks.says()
+        if block is None:
+            return None
+        self._blocks.feed(frame.events)
+        return block.index
 
     def of(self, frame: Frame) -> list[EventBody]:
         """Return the events of a frame."""

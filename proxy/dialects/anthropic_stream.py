@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
-from proxy.words.chat import Frame
+from proxy.words.chat import Frame, Run
 from proxy.words.errors import GatewayError
 from proxy.words.sse import named
 
 from .anthropic_errors import envelope
 from .anthropic_events import Events
 from .base import EVENT_STREAM, Bill
+
+_DELTA: Final = (
+    b"event: content_block_delta\n"
+    b'data: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":"'
+)
+_END: Final = b'"}}\n\n'
 
 
 class StreamEncoder:
@@ -46,7 +52,17 @@ class StreamEncoder:
     def _frame(self, each: Frame) -> bytes:
         if self._events.passes(each):
             return named(each.body["type"].encode(), each.payload)
+        if each.run is not None:
+            return self._run(each, each.run)
         return _written(self._events.of(each))
+
+    def _run(self, each: Frame, run: Run) -> bytes:
+        """Write as many events as chunks came, their text as it was: it holds nothing that is escaped."""
+        index = self._events.grows(each)
+        if index is None:
+            return b"".join([_written(self._events.of(one)) for one in run.apart()])
+        head = _DELTA % index
+        return head + (_END + head).join(run.texts) + _END
 
 
 def _written(events: Iterable[dict[str, Any]]) -> bytes:

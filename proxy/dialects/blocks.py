@@ -121,6 +121,10 @@ class Blocks:
                     pass
         return steps
 
+    def says(self) -> Block | None:
+        """Return the block of text that is open, if one is."""
+        return self._open if self._open is not None and self._open.kind == "text" else None
+
     def end(self) -> list[Step]:
         """Close what is open."""
         steps: list[Step] = []

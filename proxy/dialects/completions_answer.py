@@ -15,7 +15,7 @@ from proxy.words.chat import Event, Finished, Frame, RefusalDelta, Started, Text
 from proxy.words.errors import GatewayError
 from proxy.words.sse import DONE, frame
 
-from .base import EVENT_STREAM, JSON_TYPE, Answer, Bill
+from .base import EVENT_STREAM, JSON_TYPE, Answer, Bill, one_by_one
 from .openai_usage import usage_object
 
 _OBJECT: Final = "text_completion"
@@ -127,7 +127,7 @@ class StreamEncoder:
 
     def feed(self, frames: Sequence[Frame]) -> bytes:
         """Take upstream frames; return the chunks to send."""
-        return b"".join([self._frame(each) for each in frames])
+        return b"".join([self._frame(each) for each in one_by_one(frames)])
 
     def finish(self, bill: Bill) -> bytes:
         """End with the usage chunk, if it was asked for, and `[DONE]`."""

@@ -17,7 +17,7 @@ from proxy.words.errors import GatewayError
 from proxy.words.money import credits_json
 from proxy.words.sse import named
 
-from .base import EVENT_STREAM, JSON_TYPE, Answer, Bill
+from .base import EVENT_STREAM, JSON_TYPE, Answer, Bill, one_by_one
 from .blocks import Blocks, Step
 from .responses_items import Items, Told
 from .responses_request import ENCRYPTED
@@ -149,7 +149,7 @@ class StreamEncoder:
     def feed(self, frames: Sequence[Frame]) -> bytes:
         """Take upstream frames; return the events to send."""
         pieces = []
-        for each in frames:
+        for each in one_by_one(frames):
             steps = self._response.blocks.feed(each.events)
             # Only now is known what the upstream calls its model.
             pieces += [self._begin(), self._told(steps, "completed")]

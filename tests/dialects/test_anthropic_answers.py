@@ -22,6 +22,7 @@ from proxy.words.chat import (
     ReasoningPart,
     ReasoningSealed,
     RefusalDelta,
+    Run,
     Started,
     TextDelta,
     ToolCallDelta,
@@ -130,6 +131,21 @@ class TestFromOtherLanguages:
             event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage=USAGE),
             event("message_stop"),
         ]
+
+    def test_a_run_of_chunks_is_as_many_events(self) -> None:
+        """What a client did not take is given back by the event, so none may hold more than a chunk did."""
+        texts = [b"one ", "zw\u00f6lf ".encode(), b"three"]
+        run = Run(b"", texts, b"", b"")
+        many = Frame((TextDelta(b"".join(texts).decode()),), plain=True, run=run)
+        several = [Frame((TextDelta(text.decode()),)) for text in texts]
+        for first in ([], [Frame((TextDelta("zero "),))], [Frame((ReasoningDelta("hm"),))]):
+            written, expected = encoder(OTHER, stream=True), encoder(OTHER, stream=True)
+            out = written.feed([*first, many, many]) + written.finish(BILL)
+            assert out == expected.feed([*first, *several, *several]) + expected.finish(BILL)
+        folded, expected = encoder(OTHER, stream=False), encoder(OTHER, stream=False)
+        folded.feed([many])
+        expected.feed(several)
+        assert folded.finish(BILL) == expected.finish(BILL)
 
     def test_a_whole_message_in_full(self) -> None:
         assert whole(Started("id", "gpt-x", 1), TextDelta("Hi"), TextDelta(" you"), Finished("stop")) == {

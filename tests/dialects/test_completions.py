@@ -18,6 +18,7 @@ from proxy.words.chat import (
     Message,
     ReasoningDelta,
     RefusalDelta,
+    Run,
     Started,
     TextDelta,
     TextPart,
@@ -117,6 +118,15 @@ class TestAnswers:
         told = streamed(BEGUN, TextDelta("Hi"), Finished("stop"), stream_options={"include_usage": True})
         assert [chunk["usage"] for chunk in told] == [None, None, USAGE]
         assert told[-1]["choices"] == []
+
+    def test_a_run_of_chunks_is_as_many_events(self) -> None:
+        texts = [b"one ", "zw\u00f6lf ".encode(), b"three"]
+        many = Frame((TextDelta(b"".join(texts).decode()),), plain=True, run=Run(b"", texts, b"", b""))
+        several = [Frame((TextDelta(text.decode()),)) for text in texts]
+        for stream in (False, True):
+            written, expected = encoder(stream=stream), encoder(stream=stream)
+            out = written.feed([many]) + written.finish(BILL)
+            assert out == expected.feed(several) + expected.finish(BILL)
 
     def test_a_whole_completion_in_full(self) -> None:
         events = BEGUN, TextDelta("Hi"), RefusalDelta(" not"), Finished("length"), Finished("stop")

@@ -26,6 +26,7 @@ from proxy.words.chat import (
     ReasoningPart,
     ReasoningSealed,
     RefusalDelta,
+    Run,
     Started,
     TextDelta,
     TextPart,
@@ -383,6 +384,15 @@ class TestAnswers:
             {"type": "response.output_item.done", **item, "item": done},
             {"type": "response.completed", "response": completed},
         ]
+
+    def test_a_run_of_chunks_is_as_many_events(self) -> None:
+        texts = [b"one ", "zw\u00f6lf ".encode(), b"three"]
+        many = Frame((TextDelta(b"".join(texts).decode()),), plain=True, run=Run(b"", texts, b"", b""))
+        several = [Frame((TextDelta(text.decode()),)) for text in texts]
+        for stream in (False, True):
+            written, expected = encoder(stream=stream), encoder(stream=stream)
+            out = written.feed([many]) + written.finish(BILL)
+            assert out == expected.feed(several) + expected.finish(BILL)
 
     def test_a_whole_response_in_full(self) -> None:
         done = message("completed", part("Hi you"))
