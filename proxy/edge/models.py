@@ -6,11 +6,11 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
-from proxy.dialects.base import NO_HEADERS, Dialect, FormDialect, Lister, error_headers
+from proxy.dialects.base import NO_HEADERS, Counter, Dialect, FormDialect, Lister, error_headers
 from proxy.dialects.wishes import read_strategy
 from proxy.exchange import Core, Exchange
 from proxy.words.call import Call
@@ -23,6 +23,7 @@ from proxy.words.principal import Principal
 
 from .bulk import check_bulk
 from .conversation import Conversation
+from .counting import count_tokens
 from .directory import Directory
 from .form import read_form
 from .http import JSON, Answering, ClientGoneError, Reply, Request, body_too_large, check_json
@@ -31,9 +32,12 @@ from .spool import Spool
 
 _LISTING_SECONDS: Final = 60.0
 _log = logging.getLogger("headrace.edge")
+Result = TypeVar("Result")
+Speaker = TypeVar("Speaker", bound=Dialect)
+Answerer = Callable[[Request, Reply, Speaker, str], Awaitable[None]]
 
-Reader = Callable[[Request, Dialect], Awaitable[Call]]
-"""Reads the body of a request whose sender is known."""
+Asked = tuple[Principal, Call]
+"""Who asks, and for what."""
 
 
 class ModelRoutes:
@@ -55,41 +59,45 @@ class ModelRoutes:
 
     async def ask(self, request: Request, reply: Reply, dialect: Dialect) -> None:
         """Put a request to a model and answer. Cancelling settles what was relayed."""
-        await self._take_in(request, reply, dialect, self._read)
+        await self._serve(request, reply, dialect, self._ask)
 
     async def hear(self, request: Request, reply: Reply, dialect: FormDialect) -> None:
         """Put a file to a model and answer, as `ask`. Whatever happens, nothing is left of the file."""
-        with Spool() as spool:
+        await self._serve(request, reply, dialect, self._hear)
 
-            async def read(request: Request, _: Dialect) -> Call:
-                form = await read_form(request, spool, self._core.settings.server.max_body_audio)
-                return dialect.parse_form(form)
+    async def count(self, request: Request, reply: Reply, dialect: Counter) -> None:
+        """Say how many tokens a prompt has by our own count; see `counting`."""
+        await self._serve(request, reply, dialect, self._count)
 
-            await self._take_in(request, reply, dialect, read)
-
-    async def _take_in(self, request: Request, reply: Reply, dialect: Dialect, read: Reader) -> None:
+    async def _serve(
+        self, request: Request, reply: Reply, dialect: Speaker, answer: Answerer[Speaker]
+    ) -> None:
+        """Answer, if there is room for another request."""
         label = request_id(request.headers.get("x-request-id"))
         if not self.load.enter():
             request.skip()
             await refuse(reply, dialect, overloaded(), label)
             return
         try:
-            await self._ask(request, reply, dialect, label, read)
+            await answer(request, reply, dialect, label)
         finally:
             self.load.leave()
 
-    async def _ask(self, request: Request, reply: Reply, dialect: Dialect, label: str, read: Reader) -> None:
-        try:
-            exchange = await self._admit(request, dialect, label, read)
-        except ClientGoneError:
+    async def _ask(self, request: Request, reply: Reply, dialect: Dialect, label: str) -> None:
+        await self._converse(request, reply, dialect, label, self._read(request, dialect.parse))
+
+    async def _hear(self, request: Request, reply: Reply, dialect: FormDialect, label: str) -> None:
+        with Spool() as spool:
+            await self._converse(request, reply, dialect, label, self._listen(request, dialect, spool))
+
+    async def _converse(
+        self, request: Request, reply: Reply, dialect: Dialect, label: str, reading: Awaitable[Asked]
+    ) -> None:
+        asked = await _or_refuse(reading, reply, dialect, label)
+        if asked is None:
             return
-        except GatewayError as error:
-            await refuse(reply, dialect, error, label)
-            return
-        except Exception:  # noqa: BLE001 - one request must not take its neighbours down
-            _log.exception("request %s failed while it was read", label)
-            await refuse(reply, dialect, GatewayError("internal_error", "The gateway failed."), label)
-            return
+        principal, call = asked
+        exchange = Exchange(self._core, dialect, call, principal, label, call.model)
         conversation = Conversation(exchange, reply, label)
         self._running.add(conversation)
         try:
@@ -97,30 +105,41 @@ class ModelRoutes:
         finally:
             self._running.discard(conversation)
 
+    async def _count(self, request: Request, reply: Reply, dialect: Counter, label: str) -> None:
+        counted = await _or_refuse(self._counted(request, dialect, label), reply, dialect, label)
+        if counted is not None:
+            tokens, headers = counted
+            await reply.whole(200, {**JSON, "x-request-id": label, **headers}, dialect.count(tokens))
+
+    async def _counted(self, request: Request, dialect: Counter, label: str) -> tuple[int, dict[str, str]]:
+        principal, call = await self._read(request, dialect.parse_count)
+        return await count_tokens(self._core, principal, call, label)
+
     def expel(self) -> None:
         """End what runs: each client is told why, and billed for what it was sent."""
         for conversation in tuple(self._running):
             conversation.expel()
 
-    async def _admit(self, request: Request, dialect: Dialect, label: str, read: Reader) -> Exchange:
+    async def _read(self, request: Request, parse: Callable[[bytes, Mapping[str, str]], Call]) -> Asked:
         """Authenticate, read and check: everything before a plan is made."""
-        principal = await self._directory.authenticate(request.headers)
-        call = _routed(await read(request, dialect), request)
-        return Exchange(self._core, dialect, call, principal, label, call.model)
-
-    async def _read(self, request: Request, dialect: Dialect) -> Call:
-        """Read a request whose body is JSON."""
         server = self._core.settings.server
+        principal = await self._directory.authenticate(request.headers)
         check_json(request.headers, server.max_body_vision)
         body = await request.body(server.max_body_vision)
         # Only images may make a body larger, and reading it as JSON would hold everyone up.
-        if len(body) > server.max_body and b"image_url" not in body:
+        if len(body) > server.max_body and b'"image' not in body:
             raise body_too_large(server.max_body)
         check_bulk(body)
-        call = dialect.parse(body, request.headers)
+        call = parse(body, request.headers)
         if len(body) > server.max_body and not _has_images(call):
             raise body_too_large(server.max_body)
-        return call
+        return principal, _routed(call, request)
+
+    async def _listen(self, request: Request, dialect: FormDialect, spool: Spool) -> Asked:
+        """Read a form in the place of a body that is JSON."""
+        principal = await self._directory.authenticate(request.headers)
+        form = await read_form(request, spool, self._core.settings.server.max_body_audio)
+        return principal, _routed(dialect.parse_form(form), request)
 
     async def catalogue(self, request: Request, reply: Reply, dialect: Lister) -> None:
         """Answer `GET …/models` with what the key may use. What there is at all is kept for a minute."""
@@ -184,6 +203,20 @@ def _routed(call: Call, request: Request) -> Call:
 
 def _has_images(call: Call) -> bool:
     return isinstance(call, ChatRequest) and call.images > 0
+
+
+async def _or_refuse(work: Awaitable[Result], reply: Reply, dialect: Dialect, label: str) -> Result | None:
+    """Do what comes before an answer; None where the client has been told why not, or has gone."""
+    try:
+        return await work
+    except ClientGoneError:
+        return None
+    except GatewayError as error:
+        await refuse(reply, dialect, error, label)
+    except Exception:  # noqa: BLE001 - one request must not take its neighbours down
+        _log.exception("request %s failed while it was read", label)
+        await refuse(reply, dialect, GatewayError("internal_error", "The gateway failed."), label)
+    return None
 
 
 async def refuse(

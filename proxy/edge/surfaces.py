@@ -12,11 +12,14 @@ from typing import Final, NamedTuple
 
 from proxy.dialects.ai_gateway import AIGatewayDialect
 from proxy.dialects.ai_llm import AILLMDialect
+from proxy.dialects.anthropic import AnthropicDialect
 from proxy.dialects.auto import AutoDialect
-from proxy.dialects.base import Dialect, FormDialect, Lister
+from proxy.dialects.base import Counter, Dialect, FormDialect, Lister
+from proxy.dialects.completions import CompletionsDialect
 from proxy.dialects.openai import OpenAIDialect
 from proxy.dialects.openai_endpoints import MediaDialect, RecordingDialect
 from proxy.dialects.openai_media_request import read_embedding, read_images, read_speech
+from proxy.dialects.responses import ResponsesDialect
 
 from .http import Reply, Request
 from .models import ModelRoutes
@@ -36,6 +39,7 @@ class Surface(NamedTuple):
 
 AGGREGATOR: Final = OpenAIDialect("aggregator")
 GATEWAY: Final = OpenAIDialect("gateway")
+ANTHROPIC: Final = AnthropicDialect()
 AUTO: Final = AutoDialect()
 LLM_GENERATE: Final = AILLMDialect("generate")
 LLM_CHAT: Final = AILLMDialect("chat")
@@ -54,6 +58,11 @@ def _asks(path: str, dialect: Dialect) -> Surface:
         return ask
 
     return Surface("POST", path, dialect, bind)
+
+
+def _counts(path: str, dialect: Counter) -> Surface:
+    """Count a prompt's tokens."""
+    return Surface("POST", path, dialect, lambda models: partial(models.count, dialect=dialect))
 
 
 def _lists(path: str, dialect: Lister) -> tuple[Surface, Surface]:
@@ -83,6 +92,10 @@ def _openai(base: str, dialect: OpenAIDialect) -> tuple[Surface, ...]:
     style = dialect.style
     return (
         _asks(base + "chat/completions", dialect),
+        _asks(base + "completions", CompletionsDialect(style)),
+        _asks(base + "responses", ResponsesDialect(style)),
+        _asks(base + "messages", ANTHROPIC),
+        _counts(base + "messages/count_tokens", ANTHROPIC),
         _asks(base + "embeddings", MediaDialect(style, read_embedding)),
         _asks(base + "audio/speech", MediaDialect(style, read_speech)),
         _asks(base + "images/generations", MediaDialect(style, read_images)),
@@ -106,6 +119,8 @@ SURFACES: Final[tuple[Surface, ...]] = (
 BASES: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/api/v1/", AGGREGATOR),
     ("/v1/", GATEWAY),
+    ("/api/v1/messages/", ANTHROPIC),
+    ("/v1/messages/", ANTHROPIC),
     ("/v1/llm/", AUTO),
     ("/api/v1/ai/llm/", LLM_CHAT),
     ("/api/v1/ai/", PROJECT_CHAT),

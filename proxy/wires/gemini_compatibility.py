@@ -75,6 +75,9 @@ COMPATIBILITY: Final = (
     Row("metadata", "ignored", _BOOKKEEPING),
     Row("user", "ignored", _BOOKKEEPING),
     Row("safety_identifier", "ignored", _BOOKKEEPING),
+    Row("cache_control", "ignored", "caching is the provider's own affair"),
+    Row("prompt_cache_options", "ignored", "caching is the provider's own affair"),
+    Row("diagnostics", "ignored", "it asks about Anthropic's cache"),
     Row("prompt_cache_key", "ignored", "caching is the provider's own affair"),
     Row("prompt_cache_retention", "ignored", "caching is the provider's own affair"),
 )
@@ -87,6 +90,8 @@ def check_request(call: ChatRequest) -> None:
     check(call, _ROWS)
     if call.parallel_tool_calls is False:
         raise unsupported("parallel_tool_calls", f"cannot be false: {_ROWS['parallel_tool_calls'].why}")
+    if call.other_tools and call.origin.language != "openai":
+        raise unsupported("tools", f"must be functions: {_TOOLS}")
     if call.origin.language == "openai":
         body = call.origin.body
         for index, tool in enumerate(body.get("tools") or ()):

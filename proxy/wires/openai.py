@@ -40,7 +40,7 @@ class OpenAIWire:
                 raise GatewayError("unsupported_parameter", "This provider does not serve such requests.")
             return outgoing
         same = call.origin.language == self.language
-        body = dict(call.origin.body) if same else from_words(call)
+        body = dict(call.origin.body) if same else from_words(call, reasons=target.reasoning)
         body["model"] = target.model
         body["stream"] = True
         body.pop("stream_options", None)
