@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.words.chat import Frame
+from proxy.words.chat import Frame, Run
 from proxy.words.errors import GatewayError
 from proxy.words.sse import DONE, frame
 
-from .base import Answer, Bill
+from .base import EVENT_STREAM, Answer, Bill
 from .openai_chunk import OBJECT, chunk_of, envelope
 from .openai_usage import usage_object
 
@@ -26,6 +26,8 @@ _NULL_USAGE: Final = b',"usage":null}\n\n'
 
 class StreamEncoder:
     """One streamed answer."""
+
+    media_type = EVENT_STREAM
 
     __slots__ = (
         "_answer",
@@ -79,11 +81,19 @@ class StreamEncoder:
         return frame(orjson.dumps({**chunk, **self._head, **members}))
 
     def _frame(self, each: Frame) -> bytes:
+        if self._same and each.run is not None and each.run.choice in self._spoken:
+            return self._passed(each.run)
         if self._same and each.plain and self._spoken and self._passes(each.body):
             if self._include_usage and "usage" not in each.body:
                 return b"data: %b%b" % (each.payload.rstrip()[:-1], _NULL_USAGE)
             return b"data: %b\n\n" % each.payload
         return self._rewritten(chunk_of(each, self._answer), ours=each.body is None)
+
+    def _passed(self, run: Run) -> bytes:
+        if run.says_usage or not self._include_usage:
+            return run.raw
+        head, tail = b"data: " + run.before, run.after.rstrip()[:-1] + _NULL_USAGE
+        return head + (tail + head).join(run.texts) + tail
 
     def _passes(self, body: dict[str, Any]) -> bool:
         """Whether a content chunk needs nothing from us: no role to add."""

@@ -84,6 +84,7 @@ class Needs(NamedTuple):
 
     reasoning: bool = False
     max_output: int | None = None
+    think: bool = False
 
 
 class UpstreamStream:
@@ -179,7 +180,9 @@ class Fleet:
     ) -> UpstreamStream:
         provider = deployment.provider
         wire = self._wires[provider.wire]
-        target = Target(deployment.model, needs.reasoning, provider.stream_options, needs.max_output)
+        target = Target(
+            deployment.model, needs.reasoning, provider.stream_options, needs.max_output, needs.think
+        )
         try:
             outgoing = wire.encode(call, target)
         except GatewayError as refused:

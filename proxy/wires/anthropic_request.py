@@ -16,7 +16,7 @@ from .anthropic_messages import system_prompt, turns
 from .anthropic_models import Traits, traits
 from .anthropic_thinking import Reasoning, reasoning_for
 from .anthropic_tools import tool_fields
-from .base import Target
+from .base import THINKING, Target
 
 _UNPRICED: Final[Mapping[str, frozenset[object]]] = {
     "speed": frozenset({None, "standard"}),
@@ -37,7 +37,7 @@ def from_words(call: ChatRequest, target: Target) -> dict[str, Any]:
     check(call)
     model = traits(target.model)
     limit = _limit(call.max_tokens, target, model)
-    reasoning = reasoning_for(call, model, limit)
+    reasoning = reasoning_for(call, model, limit, THINKING if target.think else None)
     fields: dict[str, Any] = {
         "max_tokens": limit,
         "system": system_prompt(call.messages),

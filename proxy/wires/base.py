@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from proxy.words.call import Call
 from proxy.words.chat import Frame
@@ -27,6 +27,8 @@ class Target:
     """The upstream accepts `stream_options`."""
     max_output: int | None = None
     """The most tokens one choice may have, whatever the client asks for."""
+    think: bool = False
+    """Extended thinking is wanted, where the model can and the request does not say how much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,10 @@ class Outgoing:
 
     path: str
     body: bytes
+
+
+THINKING: Final = "medium"
+"""The effort of thinking that was asked for without a measure: the answer keeps half of its tokens."""
 
 
 class Decoder(Protocol):

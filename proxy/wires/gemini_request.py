@@ -11,7 +11,7 @@ from urllib.parse import quote
 from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError
 
-from .base import Target, within
+from .base import THINKING, Target, within
 from .compatibility import unsupported
 from .gemini_compatibility import check_request
 from .gemini_contents import Conversation
@@ -67,7 +67,7 @@ def _generation_config(call: ChatRequest, target: Target) -> Json:
         "stopSequences": _stop(sampling.stop),
         "responseLogprobs": sampling.logprobs or None,
         "logprobs": sampling.top_logprobs if sampling.logprobs else None,
-        "thinkingConfig": thinking_config(call, target.model),
+        "thinkingConfig": thinking_config(call, target.model, THINKING if target.think else None),
         "responseModalities": _modalities(call.extra.get("modalities")),
         **_format(call.response_format),
     }

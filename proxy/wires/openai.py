@@ -16,7 +16,7 @@ from proxy.words.call import Call
 from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError, UpstreamError
 
-from .base import Outgoing, Target, failure_for
+from .base import THINKING, Outgoing, Target, failure_for
 from .openai_errors import add_words, error_object
 from .openai_request import from_words, limit_output, suit_reasoning_model
 from .openai_stream import OpenAIDecoder
@@ -46,6 +46,8 @@ class OpenAIWire:
             body["stream_options"] = {**(offered or {}), "include_usage": True}
         if target.max_output is not None:
             limit_output(body, target.max_output)
+        if target.reasoning and target.think:
+            body.setdefault("reasoning_effort", THINKING)
         if target.reasoning:
             suit_reasoning_model(body)
         return Outgoing("/chat/completions", orjson.dumps(body))
