@@ -53,7 +53,9 @@ def _model(offer: Offer) -> dict[str, Any]:
         "input_cache_read": rates.cache_read,
         "input_cache_write": rates.cache_write,
     }
-    return {
+    units = {"character": rates.characters, "second": rates.seconds, "image": rates.images}
+    prices |= {name: rate for name, rate in units.items() if rate}
+    described = {
         "id": offer.id,
         "object": "model",
         "created": 0,
@@ -63,8 +65,10 @@ def _model(offer: Offer) -> dict[str, Any]:
         "context_length": offer.context_length,
         "max_output_tokens": offer.max_output_tokens,
         "capabilities": list(offer.capabilities),
+        "architecture": {"input_modalities": list(offer.takes), "output_modalities": list(offer.gives)},
         "pricing": {
             **{name: per_token_text(rate) for name, rate in prices.items()},
             "request": usd_text(offer.price.request),
         },
     }
+    return {**described, "alias_of": list(offer.targets)} if offer.alias else described

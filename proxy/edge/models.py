@@ -184,7 +184,9 @@ class ModelRoutes:
             self._listed.clear()
             self._listed_until = now + _LISTING_SECONDS
         if principal.models is not None:
-            return dialect.models(offer for offer in self._offers if principal.may_use(offer.id))
+            return dialect.models(
+                offer for offer in self._offers if principal.may_use(offer.id, *offer.targets)
+            )
         if dialect not in self._listed:
             self._listed[dialect] = dialect.models(self._offers)
         return self._listed[dialect]
