@@ -45,6 +45,8 @@ VECTORS = {
     "usage": {"prompt_tokens": 7, "total_tokens": 7},
 }
 SPEECH = {"model": "tts", "input": "hello", "voice": "alloy"}
+STREAMED = {**SPEECH, "stream": True}
+"""The fake makes its answer while it sends it to those alone who say so."""
 SOUND = bytes(range(256)) * 400
 both = pytest.mark.parametrize("door", ["http1", "asgi"])
 
@@ -138,7 +140,7 @@ async def test_speech_is_passed_as_it_comes_and_billed_by_the_character(
     )
     async with stage(settings_at(tmp_path, upstream), door) as place:
         async with Client(place.gateway.url, place.key) as client:
-            await client.request("/audio/speech", SPEECH)
+            await client.request("/audio/speech", STREAMED)
             head = await client.head()
             assert (head.status, head.headers["content-type"]) == (200, "audio/mpeg")
             while len(head.body) < 1000:
@@ -341,15 +343,20 @@ async def test_speech_that_breaks_off_has_no_end_and_no_price(
     cut = broken(0, "truncate")
     upstream.default = replace(cut, role=False, content_type="audio/mpeg", at=((0, SOUND), *cut.at))
     async with stage(settings_at(tmp_path, upstream)) as place:
-        answer = await place.ask("/audio/speech", SPEECH)
+        answer = await place.ask("/audio/speech", STREAMED)
         assert (answer.status, answer.complete) == (200, False)
-        assert SOUND.startswith(answer.body)
+        assert answer.body.startswith(SOUND)
         receipt = await place.gateway.finished()
         assert (receipt.cost, receipt.outcome) == (0, "upstream_error")
         async with H2Client(place.gateway.url, place.key) as client:
-            stream = await client.post("/audio/speech", SPEECH)
+            stream = await client.post("/audio/speech", STREAMED)
             await client.until(lambda: stream in client.reset or stream in client.ended)
-            assert stream in client.reset
+            assert stream in client.reset, (
+                client.status,
+                len(client.bodies[stream]),
+                client.ended,
+                client.closed,
+            )
         assert (await place.gateway.finished(2)).cost == 0
 
 
@@ -374,7 +381,7 @@ async def test_a_client_that_leaves_in_mid_speech_pays_for_the_text(
     upstream.default = Script(role=False, tokens=1, content_type="audio/mpeg", at=((0, SOUND), (0, "stall")))
     async with stage(settings_at(tmp_path, upstream)) as place:
         async with Client(place.gateway.url, place.key) as client:
-            await client.request("/audio/speech", SPEECH)
+            await client.request("/audio/speech", STREAMED)
             await client.head()
             assert await client.some()
         assert (await upstream.wait_closed()).aborted
@@ -454,24 +461,18 @@ async def test_what_a_model_cannot_do_is_refused_by_its_name(
         assert upstream.hits == 0
 
 
-async def test_a_hold_that_cannot_be_paid_is_refused_before_anything_is_sent(
+async def test_what_cannot_be_paid_is_refused_before_anything_is_sent(
     tmp_path: Path, upstream: FaultyUpstream
 ) -> None:
-    async with stage(settings_at(tmp_path, upstream)) as place:
-        answer = await place.hear("/audio/transcriptions", [("model", "whisper")], b"?" * 10_000_000 * 2)
-        assert answer.status in {200, 502}
-    dear = replace(
-        settings_at(tmp_path / "dear", upstream),
-        models=(
-            Model(
-                "dall-e",
-                (Deployment(provider("up0", upstream.base_url), "dall-e"),),
-                price=Price(Rates(images=CREDIT * MILLION)),
-            ),
-        ),
+    plain = settings_at(tmp_path, upstream)
+    dear = Price(Rates(images=CREDIT * MILLION, characters=CREDIT * MILLION, seconds=CREDIT * MILLION))
+    models = tuple(
+        [replace(model, price=dear) for model in plain.models if model.id in {"dall-e", "tts", "whisper"}]
     )
-    (tmp_path / "dear").mkdir()
-    hits = upstream.hits
-    async with stage(dear) as place:
-        answer = await place.ask("/images/generations", {"model": "dall-e", "prompt": "x"})
-        assert (answer.status, upstream.hits) == (402, hits)
+    async with stage(replace(plain, models=models)) as place:
+        for path, body, headers in REQUESTS[1:]:
+            answer = await place.ask(
+                path, body, **{name.replace("-", "_"): value for name, value in headers.items()}
+            )
+            assert (answer.status, answer.error["type"]) == (402, "insufficient_balance")
+        assert upstream.hits == 0

@@ -81,8 +81,7 @@ def refusal(model: str, given_settings: Settings | None = None) -> GatewayError:
         ("mini", "mini", ["openai/gpt-4o-mini", "openrouter/openai/gpt-4o-mini"]),
         ("plain", "plain", ["openai/gpt-4.1"]),
         ("openai/gpt-4o-mini", "openai/gpt-4o-mini", ["openai/gpt-4o-mini"]),
-        ("openrouter/meta-llama/llama-3.3-70b-instruct",) * 2
-        + (["openrouter/meta-llama/llama-3.3-70b-instruct"],),
+        ("openai/codex-mini",) * 2 + (["openai/codex-mini"],),
         ("gpt-4o-mini", "mini", ["openai/gpt-4o-mini", "openrouter/openai/gpt-4o-mini"]),
         ("openai/gpt-4o", "openai/gpt-4o", ["openai/gpt-4o"]),
         ("gpt-4o", "openai/gpt-4o", ["openai/gpt-4o"]),
@@ -237,13 +236,8 @@ def test_without_a_limit_of_the_model_a_wish_stands_and_the_default_is_assumed()
     assert known.plan(chat("sim/echo", max_tokens=10**6), ANYONE, NOW).first.output_cap == 10**6
     longest = known.find("openai/gpt-4.1", NOW).max_output_tokens
     assert known.plan(chat("openai/gpt-4.1", max_tokens=10**8), ANYONE, NOW).first.output_cap == longest
-    context = known.find("openrouter/meta-llama/llama-3.3-70b-instruct", NOW).context_length
-    assert (
-        known.plan(
-            chat("openrouter/meta-llama/llama-3.3-70b-instruct", max_tokens=10**8), ANYONE, NOW
-        ).first.output_cap
-        == context
-    )
+    context = known.find("openai/codex-mini", NOW).context_length
+    assert known.plan(chat("openai/codex-mini", max_tokens=10**8), ANYONE, NOW).first.output_cap == context
 
 
 def test_what_a_hold_assumes_is_no_limit_for_the_upstream() -> None:
