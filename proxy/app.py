@@ -141,7 +141,7 @@ class Gateway:
         )
         directory = Directory(bank.office.principal, bank.pepper, time.time)
         bank.office.watch(directory.forget)
-        models = ModelRoutes(core, directory)
+        models = ModelRoutes(core, directory, bank.enquiries)
         self.metrics.watch(lambda: models.load.running, lambda: models.load.shed)
         self.routes = Routes(models)
         self.cold = make_pages(self._readiness)

@@ -7,12 +7,14 @@ from typing import Any
 
 import orjson
 
+from proxy.words.account import Generation, Standing
 from proxy.words.call import Call
 from proxy.words.catalogue import Offer
 from proxy.words.chat import ChatRequest
 from proxy.words.money import per_token_text, usd_text
 
 from .base import NO_HEADERS, Answer, Encoder, parse_json
+from .openai_account import write_generation, write_standing
 from .openai_faces import OpenAIFaces
 from .openai_request import read_chat
 from .openai_stream import StreamEncoder
@@ -38,6 +40,14 @@ class OpenAIDialect(OpenAIFaces):
     def models(self, offers: Iterable[Offer]) -> bytes:
         """Write the list of models."""
         return orjson.dumps({"object": "list", "data": [_model(offer) for offer in offers]})
+
+    def standing(self, standing: Standing, credits_per_usd: int) -> bytes:
+        """Write where a key stands."""
+        return write_standing(standing, credits_per_usd)
+
+    def generation(self, generation: Generation, credits_per_usd: int) -> bytes:
+        """Write what became of a request."""
+        return write_generation(generation, credits_per_usd)
 
     def model(self, offer: Offer) -> bytes:
         """Write one model."""
