@@ -27,9 +27,31 @@ def read_usage(metadata: object) -> UsageReport:
     if not isinstance(metadata, dict):
         return _DISTRUSTED
     try:
-        return _read(metadata)
+        return _text_alone(metadata) or _read(metadata)
     except (TypeError, ValueError, AttributeError):
         return _DISTRUSTED
+
+
+def _text_alone(metadata: Mapping[str, Any]) -> UsageReport | None:
+    """Read the figures of text in, thoughts and text out, which come with nearly every chunk of a stream.
+
+    None leaves the rest, and whatever is wrong, to `_read`.
+    """
+    prompt, answer = metadata.get("promptTokenCount"), metadata.get("candidatesTokenCount")
+    thoughts, details = metadata.get("thoughtsTokenCount", 0), metadata.get("promptTokensDetails")
+    if not type(prompt) is type(answer) is type(thoughts) is int or min(prompt, answer, thoughts) < 0:
+        return None
+    total = metadata.get("totalTokenCount")
+    if total != prompt + answer + thoughts or type(total) is not int or total > MAX_TOKENS:
+        return None
+    known = 3 + ("thoughtsTokenCount" in metadata)
+    if details is not None:
+        if type(details) is not list or len(details) != 1 or details[0].get("modality") != "TEXT":
+            return None
+        known += 1
+    if len(metadata) != known:
+        return None
+    return UsageReport(Usage(prompt, 0, 0, 0, 0, 0, answer, thoughts))
 
 
 def _read(metadata: Mapping[str, Any]) -> UsageReport:
