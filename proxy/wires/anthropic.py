@@ -20,7 +20,7 @@ from proxy.words.errors import GatewayError, UpstreamError
 from .anthropic_errors import failure
 from .anthropic_request import from_client, from_words
 from .anthropic_stream import AnthropicDecoder
-from .base import Outgoing, Target
+from .base import Outgoing, Target, key_field
 
 VERSION: Final = "2023-06-01"
 """`anthropic-version`: the one that every model, and every other maker's server, knows."""
@@ -31,14 +31,14 @@ class AnthropicWire:
 
     language = "anthropic"
 
-    def headers(self, api_key: str | None) -> Sequence[tuple[str, str]]:
+    def headers(self, api_key: str | None, key_header: str | None = None) -> Sequence[tuple[str, str]]:
         """Return the key, where there is one, and the version of the protocol."""
         fixed = (
             ("content-type", "application/json"),
             ("accept", "text/event-stream"),
             ("anthropic-version", VERSION),
         )
-        return fixed if api_key is None else (*fixed, ("x-api-key", api_key))
+        return (*fixed, *key_field(api_key, key_header or "x-api-key"))
 
     def encode(self, call: Call, target: Target) -> Outgoing:
         """Write a Messages request that streams.
