@@ -5,7 +5,7 @@ DEV := .venv-dev
 REAL := .venv-real
 LOCK_FLAGS := --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11
 
-.PHONY: run test lint fmt bench real wire-cost lock prices clean debian
+.PHONY: run test lint fmt bench real tables wire-cost lock prices clean debian
 
 run: $(RUN)/.ready
 	$(RUN)/bin/headrace serve $(ARGS)
@@ -30,6 +30,10 @@ bench: $(DEV)/.ready
 # A real model behind llama.cpp's own server, streamed through the gateway by the real SDK.
 real: $(REAL)/.ready
 	$(REAL)/bin/pytest tests/real $(ARGS)
+
+# Rewrites the tables of README.md and proxy/wires/COMPATIBILITY.md from the data they show.
+tables: $(DEV)/.ready
+	$(DEV)/bin/python -m tests.tables
 
 # What a chunk costs from each wire to an OpenAI client, in CPU.
 wire-cost: $(DEV)/.ready

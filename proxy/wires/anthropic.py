@@ -3,7 +3,7 @@
 Source: platform.claude.com/docs/en/api/messages ("Messages", "Streaming messages", "Errors") and, for every
 type of event and block, github.com/anthropics/anthropic-sdk-python. Its parts: the request
 (`anthropic_request`, `_messages`, `_files`, `_tools`, `_thinking`, `_models`), what of OpenAI's it cannot
-express (`_compat`), the stream (`_stream`, `_usage`) and failures (`_errors`).
+express (`_compatibility`), the stream (`_stream`, `_usage`) and failures (`_errors`).
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class GeminiWire:
         return (*fixed, *key_field(api_key, key_header or "x-goog-api-key"))
 
     def encode(self, call: Call, target: Target) -> Outgoing:
-        """Write a chat; `gemini_compatibility.COMPATIBILITY` says what becomes of each field."""
+        """Write a chat; `gemini_compatibility.TABLE` says what becomes of each field."""
         if not isinstance(call, ChatRequest):
             raise GatewayError("unsupported_parameter", "This provider serves chat completions only.")
         return Outgoing(path_of(target.model), orjson.dumps(body_of(call, target)))
