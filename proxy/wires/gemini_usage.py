@@ -9,11 +9,13 @@ zero, so a count that is missing is taken for zero where the total agrees, and n
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import add
 from typing import Any, Final
 
 from proxy.words.chat import UsageReport
 from proxy.words.usage import MAX_TOKENS, Usage
 
+_TOOLS: Final = "toolUsePromptTokensDetails"
 _DISTRUSTED: Final = UsageReport(Usage(), trusted=False)
 
 
@@ -71,7 +73,7 @@ def _read(metadata: Mapping[str, Any]) -> UsageReport:
 
 
 def _classed(metadata: Mapping[str, Any], prompt: int, cached: int, answer: int, thoughts: int) -> Usage:
-    heard, seen = _details(metadata, "promptTokensDetails")
+    heard, seen = map(add, _details(metadata, "promptTokensDetails"), _details(metadata, _TOOLS))
     kept_heard, kept_seen = _details(metadata, "cacheTokensDetails")
     audio, image = _details(metadata, "candidatesTokensDetails")
     fresh = prompt - cached
@@ -91,13 +93,13 @@ def _classed(metadata: Mapping[str, Any], prompt: int, cached: int, answer: int,
 
 
 def _details(metadata: Mapping[str, Any], name: str) -> tuple[int, int]:
-    """Return the tokens of sound and of images in a list by modality."""
-    sums = {"AUDIO": 0, "IMAGE": 0}
+    """Return the tokens of sound and of images, pages of documents among them, in a list by modality."""
+    sums = {"AUDIO": 0, "IMAGE": 0, "DOCUMENT": 0}
     for item in metadata.get(name) or ():
         modality = item.get("modality")
         if modality in sums:
             sums[modality] += _figure(item.get("tokenCount", 0))
-    return sums["AUDIO"], sums["IMAGE"]
+    return sums["AUDIO"], sums["IMAGE"] + sums["DOCUMENT"]
 
 
 def _figure(value: Any) -> int:
