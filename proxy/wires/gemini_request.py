@@ -13,7 +13,7 @@ from proxy.words.errors import GatewayError
 
 from .base import THINKING, Target, within
 from .compatibility import unsupported
-from .gemini_compatibility import check_request
+from .gemini_compatibility import TABLE
 from .gemini_contents import Conversation
 from .gemini_parts import Json
 from .gemini_thinking import generation, thinking_config
@@ -38,7 +38,7 @@ def body_of(call: ChatRequest, target: Target) -> Json:
     Raises:
         GatewayError: the request asks for what Gemini cannot do; `param` names the client's field.
     """
-    check_request(call)
+    TABLE.check(call)
     conversation = Conversation(signed=generation(target.model) > (2, 5))
     for index, message in enumerate(call.messages):
         conversation.add(message, f"messages[{index}]")
