@@ -9,6 +9,7 @@ from proxy.settings.wellknown import WELL_KNOWN, WellKnown
 from proxy.wires.anthropic_compatibility import TABLE as ANTHROPIC
 from proxy.wires.compatibility import Row, Table
 from proxy.wires.gemini_compatibility import TABLE as GEMINI
+from proxy.wires.openai_compatibility import OTHERS
 from proxy.wires.openai_compatibility import TABLE as OPENAI
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +37,9 @@ def compatibility() -> str:
     fields = dict.fromkeys(row.field for table in WIRES.values() for row in table.rows)
     lines = [f"| field | {' | '.join(WIRES)} |", "|---" * (len(WIRES) + 1) + "|"]
     lines += [f"| `{field}` | {' | '.join(_fates(field))} |" for field in fields]
-    return _HEAD + "\n".join(lines) + "\n"
+    foreign = ["| Messages API | at an OpenAI upstream |", "|---|---|"]
+    foreign += [f"| `{row.field}` | {row.fate}: {row.why} |" for row in OTHERS]
+    return _HEAD + "\n".join(lines) + "\n\n" + "\n".join(foreign) + "\n"
 
 
 def _fates(field: str) -> Iterable[str]:

@@ -6,7 +6,7 @@ come in and bytes go out, and the doors carry them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
@@ -129,6 +129,27 @@ class Lister(Dialect, Protocol):
     def model(self, offer: Offer) -> bytes:
         """Write one model, as JSON."""
         ...
+
+
+class Counter(Dialect, Protocol):
+    """A dialect whose clients may ask how long a prompt is."""
+
+    def parse_count(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> Call:
+        """Read and check a prompt to be counted. Raises GatewayError as `parse`."""
+        ...
+
+    def count(self, tokens: int) -> bytes:
+        """Write how many tokens it has, as JSON."""
+        ...
+
+
+def one_by_one(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Give frames one by one also where many came as a run: as many go out, for the bill counts them."""
+    for each in frames:
+        if each.run is None:
+            yield each
+        else:
+            yield from each.run.apart()
 
 
 def parse_json(body: bytes) -> dict[str, Any]:

@@ -10,9 +10,35 @@ from proxy.words.errors import GatewayError
 Body = Mapping[str, Any]
 
 
+def invalid(param: str, message: str) -> GatewayError:
+    """Return the refusal of a wrong field, 400 `invalid_request`."""
+    return GatewayError("invalid_request", f"'{param}' {message}.", param=param)
+
+
+def unsupported(param: str, why: str = "is not supported here") -> GatewayError:
+    """Return the refusal of a field that asks for what is not done, 400 `unsupported_parameter`."""
+    return GatewayError("unsupported_parameter", f"'{param}' {why}.", param=param)
+
+
 def refuse(param: str, message: str) -> NoReturn:
     """Refuse a field with 400 `invalid_request`."""
-    raise GatewayError("invalid_request", f"'{param}' {message}.", param=param)
+    raise invalid(param, message)
+
+
+def model_name(body: Body) -> str:
+    """Read `model`; empty where it is left to us."""
+    model = string(body, "model", 256)
+    if model is not None and not model.isprintable():
+        refuse("model", "must hold printable characters only")
+    return model or ""
+
+
+def text(holder: Body, name: str, where: str) -> str:
+    """Read a string that must be there, of a member at `where`."""
+    value = holder.get(name)
+    if not isinstance(value, str):
+        refuse(f"{where}.{name}", "must be a string")
+    return value
 
 
 def integer(body: Body, name: str, low: int, high: int) -> int | None:

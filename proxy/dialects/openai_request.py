@@ -24,11 +24,11 @@ from proxy.words.chat import (
     Tool,
     ToolUse,
 )
-from proxy.words.errors import GatewayError
 from proxy.words.usage import text_size
 
-from .fields import Body, array, boolean, integer, mapping, number, refuse, string
+from .fields import Body, array, boolean, integer, mapping, model_name, number, refuse, string, unsupported
 from .openai_reasoning import read_details
+from .weight import Weight
 from .wishes import take_wishes
 
 MAX_MESSAGES: Final = 20_000
@@ -71,7 +71,7 @@ def read_chat(body: dict[str, Any]) -> ChatRequest:
     # What we have no word for is sent on, so it is taken to be prompt, as schemas are.
     weight.text += sum(len(orjson.dumps(body[name])) for name in {*_SCHEMAS, *extra} if body.get(name))
     return ChatRequest(
-        model=_model(body),
+        model=model_name(body),
         messages=messages,
         origin=Origin("openai", body),
         prompt_bytes=weight.text,
@@ -96,28 +96,7 @@ def read_chat(body: dict[str, Any]) -> ChatRequest:
 def _check_priced(body: Body) -> None:
     for name in _PRICED_APART & body.keys():
         if body[name]:
-            raise _unpriced(name)
-
-
-def _unpriced(param: str) -> GatewayError:
-    return GatewayError("unsupported_parameter", f"'{param}' is not supported here.", param=param)
-
-
-class _Weight:
-    """What a prompt weighs: text in bytes, images by number."""
-
-    __slots__ = ("images", "text")
-
-    def __init__(self) -> None:
-        self.text = 0
-        self.images = 0
-
-
-def _model(body: Body) -> str:
-    model = string(body, "model", 256)
-    if model is not None and not model.isprintable():
-        refuse("model", "must hold printable characters only")
-    return model or ""
+            raise unsupported(name)
 
 
 def _max_tokens(body: Body) -> int | None:
@@ -196,7 +175,7 @@ def _tools(body: Body) -> tuple[tuple[Tool, ...], tuple[Body, ...]]:
         if not isinstance(tool, dict) or not isinstance(tool.get("type"), str):
             refuse(where, "must be an object with a 'type'")
         if tool["type"] not in _TOOLS:
-            raise _unpriced(f"{where}.type")
+            raise unsupported(f"{where}.type")
         if tool["type"] == "function":
             found.append(_function(tool.get("function"), f"{where}.function", _cache_control(tool)))
         else:
@@ -219,15 +198,15 @@ def _function(function: Any, where: str, cache_control: Mapping[str, Any] | None
     return Tool(function["name"], described, parameters, strict, cache_control)
 
 
-def _messages(body: Body) -> tuple[tuple[Message, ...], _Weight]:
+def _messages(body: Body) -> tuple[tuple[Message, ...], Weight]:
     items = array(body, "messages", MAX_MESSAGES)
     if not items:
         refuse("messages", "must be a non-empty array")
-    weight = _Weight()
+    weight = Weight()
     return tuple([_message(item, f"messages[{index}]", weight) for index, item in enumerate(items)]), weight
 
 
-def _message(item: Any, where: str, weight: _Weight) -> Message:
+def _message(item: Any, where: str, weight: Weight) -> Message:
     if not isinstance(item, dict):
         refuse(where, "must be an object")
     role = item.get("role")
@@ -286,7 +265,7 @@ def _signature(call: Body, where: str) -> str | None:
     return signature
 
 
-def _content(content: Any, where: str, weight: _Weight) -> tuple[Part, ...]:
+def _content(content: Any, where: str, weight: Weight) -> tuple[Part, ...]:
     if content is None:
         return ()
     if isinstance(content, str):
@@ -297,7 +276,7 @@ def _content(content: Any, where: str, weight: _Weight) -> tuple[Part, ...]:
     return tuple([_part(part, f"{where}[{index}]", weight) for index, part in enumerate(content)])
 
 
-def _part(part: Any, where: str, weight: _Weight) -> Part:
+def _part(part: Any, where: str, weight: Weight) -> Part:
     if not isinstance(part, dict) or not isinstance(part.get("type"), str):
         refuse(where, "must be an object with a 'type'")
     if part["type"] == "text":

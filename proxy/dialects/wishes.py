@@ -7,13 +7,12 @@ are taken out of the body, so that no upstream sees them. A member that would pr
 
 from __future__ import annotations
 
-from typing import Any, Final, NoReturn, get_args
+from typing import Any, Final, get_args
 
-from proxy.words.errors import GatewayError
 from proxy.words.money import MAX_NANO, parse_usd
 from proxy.words.wishes import NO_WISHES, Strategy, Wishes
 
-from .fields import Body, boolean, mapping, refuse, string
+from .fields import Body, boolean, mapping, refuse, string, unsupported
 
 MOST_NAMES: Final = 32
 _FIELDS: Final = ("provider", "models", "route", "session_id")
@@ -35,7 +34,7 @@ def take_wishes(body: dict[str, Any]) -> Wishes:
     provider = mapping(routing, "provider") or {}
     for name in sorted(provider.keys() - _MEMBERS):
         if provider[name] is not None:
-            _unsupported(f"provider.{name}")
+            raise unsupported(f"provider.{name}")
     # OpenRouter's only other value, "fallback", is what a list of models means by itself.
     if routing.get("route") not in {None, "fallback"}:
         refuse("route", "must be 'fallback'")
@@ -90,7 +89,7 @@ def _flag(provider: Body, name: str, *, default: bool) -> bool:
 def _ceilings(provider: Body) -> tuple[int | None, int | None]:
     limits = mapping(provider, "max_price") or {}
     for name in sorted(limits.keys() - _CEILINGS):
-        _unsupported(f"provider.max_price.{name}")
+        raise unsupported(f"provider.max_price.{name}")
     return _ceiling(limits, "prompt"), _ceiling(limits, "completion")
 
 
@@ -107,7 +106,3 @@ def _ceiling(limits: Body, name: str) -> int | None:
     if not 0 <= nano <= MAX_NANO:
         refuse(f"provider.max_price.{name}", "is out of range")
     return nano
-
-
-def _unsupported(param: str) -> NoReturn:
-    raise GatewayError("unsupported_parameter", f"'{param}' is not supported here.", param=param)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
-from proxy.dialects.base import NO_HEADERS, Dialect, Lister, error_headers
+from proxy.dialects.base import NO_HEADERS, Counter, Dialect, Lister, error_headers
 from proxy.dialects.wishes import read_strategy
 from proxy.exchange import Core, Exchange
 from proxy.words.call import Call
@@ -22,12 +22,16 @@ from proxy.words.principal import Principal
 
 from .bulk import check_bulk
 from .conversation import Conversation
+from .counting import count_tokens
 from .directory import Directory
 from .http import JSON, Answering, ClientGoneError, Reply, Request, body_too_large, check_json
 from .load import Load, overloaded
 
 _LISTING_SECONDS: Final = 60.0
 _log = logging.getLogger("headrace.edge")
+Result = TypeVar("Result")
+Speaker = TypeVar("Speaker", bound=Dialect)
+Answerer = Callable[[Request, Reply, Speaker, str], Awaitable[None]]
 
 
 class ModelRoutes:
@@ -49,27 +53,29 @@ class ModelRoutes:
 
     async def ask(self, request: Request, reply: Reply, dialect: Dialect) -> None:
         """Put a request to a model and answer. Cancelling settles what was relayed."""
+        await self._serve(request, reply, dialect, self._ask)
+
+    async def count(self, request: Request, reply: Reply, dialect: Counter) -> None:
+        """Say how many tokens a prompt has by our own count; see `counting`."""
+        await self._serve(request, reply, dialect, self._count)
+
+    async def _serve(
+        self, request: Request, reply: Reply, dialect: Speaker, answer: Answerer[Speaker]
+    ) -> None:
+        """Answer, if there is room for another request."""
         label = request_id(request.headers.get("x-request-id"))
         if not self.load.enter():
             request.skip()
             await refuse(reply, dialect, overloaded(), label)
             return
         try:
-            await self._ask(request, reply, dialect, label)
+            await answer(request, reply, dialect, label)
         finally:
             self.load.leave()
 
     async def _ask(self, request: Request, reply: Reply, dialect: Dialect, label: str) -> None:
-        try:
-            exchange = await self._admit(request, dialect, label)
-        except ClientGoneError:
-            return
-        except GatewayError as error:
-            await refuse(reply, dialect, error, label)
-            return
-        except Exception:  # noqa: BLE001 - one request must not take its neighbours down
-            _log.exception("request %s failed while it was read", label)
-            await refuse(reply, dialect, GatewayError("internal_error", "The gateway failed."), label)
+        exchange = await _or_refuse(self._admit(request, dialect, label), reply, dialect, label)
+        if exchange is None:
             return
         conversation = Conversation(exchange, reply, label)
         self._running.add(conversation)
@@ -78,27 +84,43 @@ class ModelRoutes:
         finally:
             self._running.discard(conversation)
 
+    async def _count(self, request: Request, reply: Reply, dialect: Counter, label: str) -> None:
+        counted = await _or_refuse(self._counted(request, dialect, label), reply, dialect, label)
+        if counted is not None:
+            tokens, headers = counted
+            await reply.whole(200, {**JSON, "x-request-id": label, **headers}, dialect.count(tokens))
+
+    async def _counted(self, request: Request, dialect: Counter, label: str) -> tuple[int, dict[str, str]]:
+        principal, call = await self._read(request, dialect.parse_count)
+        return await count_tokens(self._core, principal, call, label)
+
     def expel(self) -> None:
         """End what runs: each client is told why, and billed for what it was sent."""
         for conversation in tuple(self._running):
             conversation.expel()
 
     async def _admit(self, request: Request, dialect: Dialect, label: str) -> Exchange:
+        principal, call = await self._read(request, dialect.parse)
+        return Exchange(self._core, dialect, call, principal, label, call.model)
+
+    async def _read(
+        self, request: Request, parse: Callable[[bytes, Mapping[str, str]], Call]
+    ) -> tuple[Principal, Call]:
         """Authenticate, read and check: everything before a plan is made."""
         server = self._core.settings.server
         principal = await self._directory.authenticate(request.headers)
         check_json(request.headers, server.max_body_vision)
         body = await request.body(server.max_body_vision)
         # Only images may make a body larger, and reading it as JSON would hold everyone up.
-        if len(body) > server.max_body and b"image_url" not in body:
+        if len(body) > server.max_body and b'"image' not in body:
             raise body_too_large(server.max_body)
         check_bulk(body)
-        call = dialect.parse(body, request.headers)
+        call = parse(body, request.headers)
         if isinstance(call, ChatRequest):
             call = _routed(call, request)
         if len(body) > server.max_body and not _has_images(call):
             raise body_too_large(server.max_body)
-        return Exchange(self._core, dialect, call, principal, label, call.model)
+        return principal, call
 
     async def catalogue(self, request: Request, reply: Reply, dialect: Lister) -> None:
         """Answer `GET …/models` with what the key may use. What there is at all is kept for a minute."""
@@ -162,6 +184,20 @@ def _routed(call: ChatRequest, request: Request) -> ChatRequest:
 
 def _has_images(call: Call) -> bool:
     return isinstance(call, ChatRequest) and call.images > 0
+
+
+async def _or_refuse(work: Awaitable[Result], reply: Reply, dialect: Dialect, label: str) -> Result | None:
+    """Do what comes before an answer; None where the client has been told why not, or has gone."""
+    try:
+        return await work
+    except ClientGoneError:
+        return None
+    except GatewayError as error:
+        await refuse(reply, dialect, error, label)
+    except Exception:  # noqa: BLE001 - one request must not take its neighbours down
+        _log.exception("request %s failed while it was read", label)
+        await refuse(reply, dialect, GatewayError("internal_error", "The gateway failed."), label)
+    return None
 
 
 async def refuse(

@@ -12,9 +12,12 @@ from typing import Final, NamedTuple
 
 from proxy.dialects.ai_gateway import AIGatewayDialect
 from proxy.dialects.ai_llm import AILLMDialect
+from proxy.dialects.anthropic import AnthropicDialect
 from proxy.dialects.auto import AutoDialect
-from proxy.dialects.base import Dialect, Lister
+from proxy.dialects.base import Counter, Dialect, Lister
+from proxy.dialects.completions import CompletionsDialect
 from proxy.dialects.openai import OpenAIDialect
+from proxy.dialects.responses import ResponsesDialect
 
 from .http import Reply, Request
 from .models import ModelRoutes
@@ -34,6 +37,7 @@ class Surface(NamedTuple):
 
 AGGREGATOR: Final = OpenAIDialect("aggregator")
 GATEWAY: Final = OpenAIDialect("gateway")
+ANTHROPIC: Final = AnthropicDialect()
 AUTO: Final = AutoDialect()
 LLM_GENERATE: Final = AILLMDialect("generate")
 LLM_CHAT: Final = AILLMDialect("chat")
@@ -52,6 +56,11 @@ def _asks(path: str, dialect: Dialect) -> Surface:
         return ask
 
     return Surface("POST", path, dialect, bind)
+
+
+def _counts(path: str, dialect: Counter) -> Surface:
+    """Count a prompt's tokens."""
+    return Surface("POST", path, dialect, lambda models: partial(models.count, dialect=dialect))
 
 
 def _lists(path: str, dialect: Lister) -> tuple[Surface, Surface]:
@@ -73,7 +82,14 @@ def _reserves(path: str, dialect: Dialect) -> Surface:
 
 
 def _openai(base: str, dialect: OpenAIDialect) -> tuple[Surface, ...]:
-    return (_asks(base + "chat/completions", dialect), *_lists(base + "models", dialect))
+    return (
+        _asks(base + "chat/completions", dialect),
+        _asks(base + "completions", CompletionsDialect(dialect.style)),
+        _asks(base + "responses", ResponsesDialect(dialect.style)),
+        _asks(base + "messages", ANTHROPIC),
+        _counts(base + "messages/count_tokens", ANTHROPIC),
+        *_lists(base + "models", dialect),
+    )
 
 
 SURFACES: Final[tuple[Surface, ...]] = (
@@ -90,6 +106,8 @@ SURFACES: Final[tuple[Surface, ...]] = (
 BASES: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/api/v1/", AGGREGATOR),
     ("/v1/", GATEWAY),
+    ("/api/v1/messages/", ANTHROPIC),
+    ("/v1/messages/", ANTHROPIC),
     ("/v1/llm/", AUTO),
     ("/api/v1/ai/llm/", LLM_CHAT),
     ("/api/v1/ai/", PROJECT_CHAT),

@@ -13,24 +13,10 @@ from typing import Any, Final
 
 import orjson
 
+from proxy.words.anthropic import STATUSES
 from proxy.words.errors import UpstreamError, cleaned
 
 from .base import failure_for
-
-STATUSES: Final[Mapping[str, int]] = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "conflict_error": 409,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
-"""What each type of error stands for."""
 
 _UNPAID: Final = frozenset({
     "contract_spend_limit_reached", "enforced_spend_limit_reached", "linked_organization_billing_unavailable",

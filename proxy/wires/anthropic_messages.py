@@ -14,11 +14,11 @@ from typing import Any, Final
 
 import orjson
 
+from proxy.words.anthropic import FORMAT
 from proxy.words.chat import ImagePart, Message, OpaquePart, Part, ReasoningPart, TextPart, ToolUse
 from proxy.words.errors import GatewayError
 
 from .anthropic_files import file_block, image_block, unsupported
-from .anthropic_stream import FORMAT
 
 Block = Mapping[str, Any]
 _ID: Final = re.compile(r"[^a-zA-Z0-9_-]")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from proxy.words.anthropic import SPECIAL_PRICES
 from proxy.words.chat import ChatRequest, Sampling
 from proxy.words.errors import GatewayError
 
@@ -19,12 +20,7 @@ from .anthropic_tools import tool_fields
 from .base import THINKING, Target
 from .compatibility import unsupported
 
-_UNPRICED: Final[Mapping[str, frozenset[object]]] = {
-    "speed": frozenset({None, "standard"}),
-    "inference_geo": frozenset({None, "global"}),
-    "fallbacks": frozenset({None}),
-}
-"""Fields that change the price of every token, and the values that do not."""
+_SAMPLING: Final = ("temperature", "top_p", "top_k")
 _UNPRICED_TOOLS: Final = ("web_search_", "code_execution_", "advisor_")
 """Anthropic's own tools that are paid for by the use, the hour or another model's tokens."""
 
@@ -57,12 +53,22 @@ def from_words(call: ChatRequest, target: Target) -> dict[str, Any]:
 def from_client(call: ChatRequest, target: Target) -> dict[str, Any]:
     """Return the body a client wrote in this very language, with the limit it must have.
 
+    Thinking that an alias asks for is put into a body that does not speak of it.
+
     Raises:
         GatewayError: it asks for what is not billed by the token, which the gateway does not sell.
     """
     body = dict(call.origin.body)
     _refuse_unpriced(body)
-    body["max_tokens"] = _limit(call.max_tokens, target, traits(target.model))
+    model = traits(target.model)
+    limit = body["max_tokens"] = _limit(call.max_tokens, target, model)
+    if target.think and call.reasoning_effort is None and body.get("thinking") is None:
+        reasoning = reasoning_for(call, model, limit, THINKING)
+        if reasoning.on:
+            body = {name: value for name, value in body.items() if name not in _SAMPLING}
+            body["thinking"] = reasoning.thinking
+        if reasoning.effort is not None:
+            body["output_config"] = {**(body.get("output_config") or {}), "effort": reasoning.effort}
     return body
 
 
@@ -112,7 +118,7 @@ def _metadata(call: ChatRequest) -> dict[str, str] | None:
 
 
 def _refuse_unpriced(body: Mapping[str, Any]) -> None:
-    for name, free in _UNPRICED.items():
+    for name, free in SPECIAL_PRICES.items():
         value = body.get(name)
         if isinstance(value, list | dict) or value not in free:
             raise _unpriced(name)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from proxy.words.anthropic import FORMAT, REASONS
 from proxy.words.chat import (
     Event,
     Finished,
@@ -30,18 +31,6 @@ from .anthropic_errors import reported_error
 from .anthropic_usage import RunningUsage
 from .payloads import PayloadDecoder
 
-FORMAT: Final = "anthropic-claude-v1"
-"""How OpenRouter names reasoning that a Claude model alone can read."""
-REASONS: Final[Mapping[str, str]] = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-}
-"""Stop reasons in our words. `pause_turn`, a long turn of the provider's own tools to be gone on with, has
-none, and passes as do new ones."""
 _PIECES: Final[Mapping[str, str]] = {
     "text_delta": "text",
     "thinking_delta": "thinking",

@@ -86,6 +86,7 @@ TABLE: Final = Table(
     Row("prompt_cache_key", "ignored", _CACHING),
     Row("prompt_cache_options", "ignored", _CACHING),
     Row("prompt_cache_retention", "ignored", _CACHING),
+    Row("diagnostics", "ignored", "it asks about Anthropic's cache"),
     Row("verbosity", "refused", "it has no equal", harmless=("medium",)),
     Row("usage", "ignored", "usage is always reported"),
     Row("moderation", "refused", "it has no equal"),

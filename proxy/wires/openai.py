@@ -42,7 +42,7 @@ class OpenAIWire:
         if not isinstance(call, ChatRequest):
             raise GatewayError("unsupported_parameter", "This provider serves chat completions only.")
         same = call.origin.language == self.language
-        body = dict(call.origin.body) if same else from_words(call)
+        body = dict(call.origin.body) if same else from_words(call, reasons=target.reasoning)
         body["model"] = target.model
         body["stream"] = True
         body.pop("stream_options", None)

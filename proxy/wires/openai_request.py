@@ -5,14 +5,26 @@ Source: platform.openai.com/docs/api-reference/chat/create.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from proxy.words.chat import ChatRequest, ImagePart, Message, OpaquePart, Part, ReasoningPart, TextPart, Tool
+from proxy.words.chat import (
+    ChatRequest,
+    ImagePart,
+    Message,
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    TextPart,
+    Tool,
+    ToolUse,
+)
 from proxy.words.quirks import Quirks
 
 from .base import within
 from .compatibility import unsupported
+from .openai_compatibility import check_request, kept_fields
 
 _IN_MESSAGES: Final = "messages[]."
 _NOT_TAKEN: Final = "is not taken by this model's provider"
@@ -69,11 +81,18 @@ def _refuse(body: dict[str, Any], name: str) -> None:
         del body[name]
 
 
-def from_words(call: ChatRequest) -> dict[str, Any]:
-    """Write a request that came in another language."""
+def from_words(call: ChatRequest, *, reasons: bool = False) -> dict[str, Any]:
+    """Write a request that came in another language; `reasons` tells whether the model is known to.
+
+    Raises:
+        GatewayError: something in it has no like at OpenAI (`openai_compatibility`).
+    """
+    check_request(call)
     sampling = call.sampling
+    # A model that does not reason has nothing to switch off, and refuses to be told to.
+    effort = None if call.reasoning_effort == "none" and not reasons else call.reasoning_effort
     fields: dict[str, Any] = {
-        "messages": [_message(message) for message in call.messages],
+        "messages": _messages(call.messages),
         "max_tokens": call.max_tokens,
         "n": call.n if call.n != 1 else None,
         "temperature": sampling.temperature,
@@ -89,8 +108,9 @@ def from_words(call: ChatRequest) -> dict[str, Any]:
         "tool_choice": call.tool_choice,
         "parallel_tool_calls": call.parallel_tool_calls,
         "response_format": call.response_format,
-        "reasoning_effort": call.reasoning_effort,
+        "reasoning_effort": effort,
         "user": call.user,
+        **kept_fields(call),
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -105,6 +125,25 @@ def _tool(tool: Tool) -> dict[str, Any]:
     return {"type": "function", "function": {k: v for k, v in members.items() if v is not None}}
 
 
+def _messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    """Write messages; images among tools' results, which are text alone here, follow as the user's."""
+    written: list[dict[str, Any]] = []
+    seen: list[ImagePart] = []
+    for message in messages:
+        if message.role == "tool":
+            seen += [part for part in message.content if isinstance(part, ImagePart)]
+            rest = tuple([part for part in message.content if not isinstance(part, ImagePart)])
+            written.append(_message(replace(message, content=rest or (TextPart(""),))))
+            continue
+        if seen:
+            written.append({"role": "user", "content": _content(tuple(seen))})
+            seen = []
+        written.append(_message(message))
+    if seen:
+        written.append({"role": "user", "content": _content(tuple(seen))})
+    return written
+
+
 def _message(message: Message) -> dict[str, Any]:
     written: dict[str, Any] = {"role": message.role, "content": _content(message.content)}
     if message.name is not None:
@@ -112,11 +151,17 @@ def _message(message: Message) -> dict[str, Any]:
     if message.tool_call_id is not None:
         written["tool_call_id"] = message.tool_call_id
     if message.tool_calls:
-        written["tool_calls"] = [
-            {"id": use.id, "type": "function", "function": {"name": use.name, "arguments": use.arguments}}
-            for use in message.tool_calls
-        ]
+        written["tool_calls"] = [_tool_call(use) for use in message.tool_calls]
     return written
+
+
+def _tool_call(use: ToolUse) -> dict[str, Any]:
+    function = {"name": use.name, "arguments": use.arguments}
+    call: dict[str, Any] = {"id": use.id, "type": "function", "function": function}
+    if use.signature is not None:
+        # Where Google's OpenAI compatibility looks for it.
+        call["extra_content"] = {"google": {"thought_signature": use.signature}}
+    return call
 
 
 def _content(parts: tuple[Part, ...]) -> str | list[Mapping[str, Any]] | None:

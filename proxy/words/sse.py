@@ -28,6 +28,11 @@ def frame(payload: bytes) -> bytes:
     return b"data: " + payload + b"\n\n"
 
 
+def named(name: bytes, payload: bytes) -> bytes:
+    """Write one event of a name; neither it nor the payload holds a line end."""
+    return b"event: %b\ndata: %b\n\n" % (name, payload)
+
+
 class SSEDecoder:
     """Cut a byte stream into the payloads of its events, of which none is larger than `max_line` bytes."""
 

@@ -11,7 +11,7 @@ import pytest
 from proxy.edge.http import Reply, Request
 from proxy.edge.models import ModelRoutes
 from proxy.edge.routes import Routes, dialect_of
-from proxy.edge.surfaces import AGGREGATOR, AUTO, GATEWAY, LLM_CHAT, LLM_GENERATE, PROJECT_CHAT
+from proxy.edge.surfaces import AGGREGATOR, ANTHROPIC, AUTO, GATEWAY, LLM_CHAT, LLM_GENERATE, PROJECT_CHAT
 
 # It serves nothing: the rows only bind their handlers to it.
 ROUTES = Routes(ModelRoutes.__new__(ModelRoutes))
@@ -56,6 +56,10 @@ def test_what_is_below_no_base_is_for_the_cold_application(path: str) -> None:
     ("method", "path", "name"),
     [
         ("POST", "/v1/chat/completions", "ask"),
+        ("POST", "/api/v1/responses", "ask"),
+        ("POST", "/v1/completions", "ask"),
+        ("POST", "/api/v1/messages", "ask"),
+        ("POST", "/v1/messages/count_tokens", "count"),
         ("GET", "/api/v1/models", "catalogue"),
         ("POST", "/v1/llm/auto", "ask"),
         ("POST", "/api/v1/ai/embed", "reserved"),
@@ -91,6 +95,8 @@ async def test_a_path_without_a_row_is_refused(
     [
         ("/v1/chat/completions", GATEWAY),
         ("/v1/none", GATEWAY),
+        ("/v1/messages", ANTHROPIC),
+        ("/api/v1/messages/batches", ANTHROPIC),
         ("/api/v1/models/a/b", AGGREGATOR),
         ("/nowhere", AGGREGATOR),
         ("/v1/llm/auto", AUTO),

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wires.anthropic_errors import STATUSES, failure, reported_error
+from proxy.wires.anthropic_errors import failure, reported_error
+from proxy.words.anthropic import STATUSES
 from proxy.words.errors import Trouble, outward
 
 NOW = 1_767_323_045.0

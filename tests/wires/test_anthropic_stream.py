@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.wires.anthropic_stream import FORMAT, AnthropicDecoder
+from proxy.wires.anthropic_stream import AnthropicDecoder
+from proxy.words.anthropic import FORMAT
 from proxy.words.chat import (
     CONTENT,
     Event,

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from proxy.dialects.openai_request import read_chat
 from proxy.wires.base import Target
 from proxy.wires.openai import OpenAIWire
-from proxy.words.chat import ChatRequest, Origin
+from proxy.words.chat import ChatRequest, ImagePart, Origin
 from proxy.words.errors import GatewayError, Trouble
 from proxy.words.usage import Usage
 from proxy.words.wishes import NO_WISHES
@@ -181,6 +181,8 @@ class TestAnotherLanguage:
     @given(REQUESTS)
     def test_what_is_written_from_words_reads_back_as_the_same_words(self, body: dict[str, Any]) -> None:
         call = read_chat(orjson.loads(orjson.dumps(body)))
+        shown = [part for message in call.messages if message.role == "tool" for part in message.content]
+        assume(not any(isinstance(part, ImagePart) for part in shown))
         foreign = replace(call, origin=Origin("other", {}), include_usage=True, stream=True)
         again = read_chat(orjson.loads(WIRE.encode(foreign, TARGET).body))
         assert replace(again, origin=foreign.origin) == foreign
@@ -198,6 +200,55 @@ class TestAnotherLanguage:
             {"role": "assistant", "content": None, "tool_calls": calls},
             {"role": "assistant", "content": "4"},
         ]
+
+    def test_what_tools_show_follows_their_results(self) -> None:
+        image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
+        seen = {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "seen"}, image]}
+        silent = {"role": "tool", "tool_call_id": "b", "content": [image]}
+        asked = {"role": "user", "content": "and?"}
+        body = sent({"model": "m", "messages": [seen, silent, asked, seen]}, language="other")
+        assert body["messages"] == [
+            {"role": "tool", "tool_call_id": "a", "content": "seen"},
+            {"role": "tool", "tool_call_id": "b", "content": ""},
+            {"role": "user", "content": [image, image]},
+            asked,
+            {"role": "tool", "tool_call_id": "a", "content": "seen"},
+            {"role": "user", "content": [image]},
+        ]
+
+    @pytest.mark.parametrize(("reasons", "effort"), [(True, "none"), (False, None)])
+    def test_a_model_that_does_not_reason_is_not_told_not_to(self, reasons: bool, effort: str | None) -> None:
+        target = replace(TARGET, reasoning=reasons)
+        body = sent({**ASKED, "reasoning_effort": "none"}, target, language="other")
+        assert body.get("reasoning_effort") == effort
+
+    def test_a_seal_goes_where_google_looks_for_it(self) -> None:
+        extra = {"google": {"thought_signature": "s"}}
+        function = {"name": "f", "arguments": "{}"}
+        call = {"id": "c", "type": "function", "function": function, "extra_content": extra}
+        message = {"role": "assistant", "tool_calls": [call]}
+        assert sent({"model": "m", "messages": [message]}, language="other")["messages"][0]["tool_calls"] == [
+            call
+        ]
+
+    def test_fields_without_a_word_are_sent_ignored_or_refused(self) -> None:
+        sent_on = {"top_k": 5, "service_tier": "default", "verbosity": "low"}
+        body = sent({**ASKED, **sent_on, "cache_control": {"type": "ephemeral"}}, language="other")
+        assert {name: body[name] for name in sent_on} == sent_on
+        assert "cache_control" not in body
+        with pytest.raises(GatewayError) as caught:
+            sent({**ASKED, "context_management": {"edits": []}}, language="other")
+        assert (caught.value.name, caught.value.param) == ("unsupported_parameter", "context_management")
+
+    def test_parts_and_tools_that_openai_does_not_know_are_refused(self) -> None:
+        part = {"type": "search_result", "title": "t"}
+        with pytest.raises(GatewayError) as caught:
+            sent({"model": "m", "messages": [{"role": "user", "content": [part]}]}, language="other")
+        assert caught.value.param == "messages[0].content"
+        call = replace(read_chat(dict(ASKED)), origin=Origin("other", {}), other_tools=({"type": "bash_1"},))
+        with pytest.raises(GatewayError) as caught:
+            WIRE.encode(call, TARGET)
+        assert caught.value.param == "tools"
 
     def test_usage_is_asked_for_unless_the_upstream_cannot(self) -> None:
         assert sent(ASKED, language="other")["stream_options"] == {"include_usage": True}

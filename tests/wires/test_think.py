@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from proxy.dialects.anthropic_request import read_messages
 from proxy.dialects.openai_request import read_chat
 from proxy.wires.anthropic import AnthropicWire
 from proxy.wires.base import Target, Wire
@@ -74,3 +75,36 @@ def test_anthropics_models_are_given_what_they_take(
 def test_googles_models_are_given_a_budget_or_a_level(model: str, config: dict[str, Any] | None) -> None:
     body = sent(GEMINI, Target(model, think=True), chat())
     assert body.get("generationConfig", {}).get("thinkingConfig") == config
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "expected"),
+    [
+        (
+            "claude-sonnet-4-5",
+            {"max_tokens": 10_000, "temperature": 0.5},
+            {"max_tokens": 10_000, "thinking": {"type": "enabled", "budget_tokens": 5000}},
+        ),
+        ("claude-sonnet-4-5", {"max_tokens": 1024, "top_p": 0.5}, {"max_tokens": 1024, "top_p": 0.5}),
+        (
+            "claude-opus-5",
+            {"max_tokens": 99, "output_config": {"format": {"type": "json_schema", "schema": {}}}},
+            {
+                "max_tokens": 99,
+                "thinking": {"type": "adaptive", "display": "summarized"},
+                "output_config": {"format": {"type": "json_schema", "schema": {}}, "effort": "medium"},
+            },
+        ),
+        (
+            "claude-opus-5",
+            {"max_tokens": 99, "thinking": {"type": "disabled"}},
+            {"max_tokens": 99, "thinking": {"type": "disabled"}},
+        ),
+    ],
+)
+def test_a_body_of_anthropics_own_is_told_to_think(
+    model: str, fields: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    call = read_messages({"messages": [HI], **fields})
+    body = sent(ANTHROPIC, Target(model, think=True), call)
+    assert body == {"messages": [HI], "model": model, "stream": True, **expected}

@@ -310,3 +310,9 @@ def test_a_long_line_byte_by_byte_is_not_quadratic(monkeypatch: pytest.MonkeyPat
     assert taken == []
     assert len(decoder.feed(b"\n\n")[0]) == steps
     assert taken == [MAX_LINE]
+
+
+def test_an_event_of_a_name_reads_back() -> None:
+    event = sse.named(b"message_stop", b'{"a":1}')
+    assert event == b'event: message_stop\ndata: {"a":1}\n\n'
+    assert payloads_of([event]) == [b'{"a":1}']

@@ -1,0 +1,66 @@
+"""How many tokens a prompt has, by our own count: no model is asked, and nothing is charged.
+
+The figure is what a hold would be made for: bytes over the ratio of the model's terms, and flat figures for
+messages and images. A key's limits hold as for any request, so it is admitted like one, with a hold of
+nothing that ends at once.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import trio
+
+from proxy.bank.ops import Admit, Admitted, BankUnavailableError, OutcomeUnknownError, Refused, Void
+from proxy.dialects.base import window_headers
+from proxy.exchange import Core, ledger_unavailable, refusal, window_of
+from proxy.words.call import Call
+from proxy.words.ids import new_generation_id
+from proxy.words.principal import Principal
+
+
+async def count_tokens(
+    core: Core, principal: Principal, call: Call, label: str
+) -> tuple[int, dict[str, str]]:
+    """Return the tokens, and the header fields that tell where the key stands.
+
+    Raises:
+        GatewayError: there is no such model for this key, or its requests are used up.
+    Cancelling leaves nothing open.
+    """
+    unix = core.unix_time()
+    outlook = core.health.outlook(trio.current_time())
+    plan = core.router.plan(call, principal, datetime.fromtimestamp(unix, UTC), outlook)
+    admitted = await _admitted(core, principal, label, int(unix * 1000))
+    return call.prompt_tokens(plan.first.ratio), window_headers(window_of(admitted))
+
+
+async def _admitted(core: Core, principal: Principal, label: str, now: int) -> Admitted:
+    hold = new_generation_id()
+    ticket = core.desk.submit(
+        Admit(
+            op_id=f"{hold}:admit",
+            hold_id=hold,
+            account=principal.account,
+            key_id=principal.key_id,
+            project=principal.project,
+            amount=0,
+            tokens=0,
+            at=now,
+            limits=principal.limits,
+            request_id=label,
+            price_version="",
+        )
+    )
+    try:
+        result = await ticket.wait()
+    except (BankUnavailableError, OutcomeUnknownError) as error:
+        raise ledger_unavailable() from error
+    finally:
+        if not isinstance(ticket.result, Refused) and not isinstance(ticket.error, BankUnavailableError):
+            core.desk.submit(Void(f"{hold}:end", hold, now, "unsent"))
+    if isinstance(result, Refused):
+        raise refusal(result, core.settings.money.credits_per_usd)
+    if not isinstance(result, Admitted):
+        raise ledger_unavailable()
+    return result
