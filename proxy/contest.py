@@ -263,5 +263,5 @@ def loss(candidate: Candidate, call: Call) -> int:
     """
     terms = candidate.terms
     forecast = call.forecast(terms.ratio, terms.output_cap)
-    written = 0 if candidate.deployment.provider.cancel_stops_billing else forecast.output
-    return cost(Usage(input=forecast.input, output=written), candidate.cost or terms.price)
+    charged = forecast.asked if candidate.deployment.provider.cancel_stops_billing else forecast
+    return cost(charged, candidate.cost or terms.price)

@@ -7,7 +7,9 @@ cancellation, and the client does not wait for it.
 
 Who pays what (contract 8): a failure before output costs nothing; a client that leaves pays for the
 prompt, once an upstream took it, and for exactly what was relayed; a whole answer that failed was never
-delivered, so it costs nothing either.
+delivered, so it costs nothing either. What is asked for may be all there is to pay: the characters of a
+speech, the seconds of a recording, the text of an embedding are owed once an upstream has taken them and the
+client leaves, whatever it was sent.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from proxy.bank.ops import (
     Void,
 )
 from proxy.contest import Contest
-from proxy.dialects.base import Answer, Bill, Dialect, Encoder, Funds
+from proxy.dialects.base import JSON_TYPE, Answer, Bill, Dialect, Encoder, Funds
 from proxy.policy.estimate import Weight, weigh
 from proxy.policy.health import Health
 from proxy.policy.plan import Plan, Terms
@@ -42,7 +44,7 @@ from proxy.policy.routing import Router
 from proxy.receipt import Outcome, Receipt
 from proxy.recording import record_of
 from proxy.relay import Meter, Relay
-from proxy.settings import Deployment, Settings
+from proxy.settings import Settings
 from proxy.upstream.abandoned import Abandoned
 from proxy.upstream.fleet import Fleet, UpstreamStream, hide
 from proxy.words.call import Call
@@ -52,6 +54,7 @@ from proxy.words.ids import new_generation_id
 from proxy.words.money import credits_json, credits_text
 from proxy.words.principal import Principal
 
+_UNPAID: Final = frozenset({"insufficient_credits", "permission_denied"})
 _REPLAYS: Final = 2
 """Times a broken stream is asked for again."""
 
@@ -130,10 +133,9 @@ class Exchange:
         winner, self.stream = await contest.run()
         receipt.model, receipt.price_version = winner.terms.model, winner.terms.price_version
         self._repeatable = self._may_repeat(winner.terms)
-        encoder = self._encoder(winner.deployment)
         self.relay = Relay(
             self.stream.decoder,
-            encoder,
+            self._encoder(self.stream),
             self._meter(winner.terms),
             self,
             repeatable=self._repeatable,
@@ -237,14 +239,21 @@ class Exchange:
 
     def late_failure(self, error: GatewayError) -> bytes:
         """Write a failure for a client that got its 200 before there was an answer."""
-        return self.dialect.encoder(self.call, self._answer("openai", self.receipt.model, "")).fail(error)
+        return self.dialect.encoder(self.call, self._answer("openai", self.receipt.model)).fail(error)
 
-    def _encoder(self, deployment: Deployment) -> Encoder:
-        language = self.core.fleet.language(deployment)
-        answer = self._answer(language, deployment.model, deployment.provider.name)
+    def _encoder(self, stream: UpstreamStream) -> Encoder:
+        deployment = stream.deployment
+        answer = self._answer(
+            self.core.fleet.language(deployment),
+            deployment.model,
+            provider=deployment.provider.name,
+            media_type=stream.media_type,
+        )
         return self.dialect.encoder(self.call, answer)
 
-    def _answer(self, language: str, model: str, provider: str) -> Answer:
+    def _answer(
+        self, language: str, model: str, *, provider: str = "", media_type: str = JSON_TYPE
+    ) -> Answer:
         return Answer(
             generation_id=self.generation_id,
             language=language,
@@ -254,6 +263,7 @@ class Exchange:
             provider=provider,
             request_id=self.receipt.request_id,
             funds=self._funds,
+            media_type=media_type,
         )
 
     def _may_repeat(self, terms: Terms) -> bool:
@@ -279,9 +289,7 @@ class Exchange:
                     winner.terms.model,
                     winner.terms.price_version,
                 )
-                relay.restart(
-                    stream.decoder, self._encoder(winner.deployment), self._meter(winner.terms), stream.head
-                )
+                relay.restart(stream.decoder, self._encoder(stream), self._meter(winner.terms), stream.head)
 
     def _outcome(self, told: GatewayError | None) -> Outcome:
         if self.left:
@@ -380,9 +388,18 @@ class Exchange:
             return self._prompt_bill() if self.left else None
         if relay.bill is not None:
             return relay.bill
-        if not self.left and (not self.call.stream or relay.meter.relayed_bytes == 0):
+        if not self.left and (relay.meter.relayed_bytes == 0 or not self._is_worth_a_part(relay)):
             return None
         return relay.final_bill()
+
+    def _is_worth_a_part(self, relay: Relay) -> bool:
+        """Tell whether an answer that broke off has a price.
+
+        Half a sentence has, as far as it was sent. Half a recording has none, unless it is the client who
+        could not pay for the rest.
+        """
+        unpaid = relay.error is not None and relay.error.name in _UNPAID
+        return self.call.stream and (self.call.kind == "chat" or unpaid)
 
     def _meter(self, terms: Terms) -> Meter:
         return Meter(terms, self.call.forecast(terms.ratio, terms.output_cap), self.receipt.held)

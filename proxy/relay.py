@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from operator import mul
 from typing import Protocol
 
 from proxy.dialects.base import Bill, Encoder
@@ -39,7 +40,7 @@ _TEXT = (TextDelta, RefusalDelta)
 
 
 class Meter:
-    """Counts what was relayed, and knows how much more the hold can pay for.
+    """Counts what was relayed, beside what the question costs, and knows how much more the hold can pay for.
 
     Attributes:
         answer_bytes, reasoning_bytes: UTF-8 bytes relayed, all that is not reasoning being answer.
@@ -51,8 +52,8 @@ class Meter:
     """
 
     __slots__ = (
+        "_asked",
         "_expected",
-        "_prompt",
         "_terms",
         "answer_bytes",
         "hold",
@@ -64,7 +65,7 @@ class Meter:
 
     def __init__(self, terms: Terms, forecast: Usage, hold: int) -> None:
         self._terms = terms
-        self._prompt = forecast.prompt_tokens
+        self._asked = forecast.asked
         self._expected = forecast.completion_tokens * terms.ratio // 1000
         self.answer_bytes = 0
         self.reasoning_bytes = 0
@@ -88,8 +89,9 @@ class Meter:
     def usage(self) -> Usage:
         """Return our own count of what was relayed, and of the prompt that led to it."""
         ratio = self._terms.ratio
-        reasoning = count(self.reasoning_bytes, ratio)
-        return Usage(input=self._prompt, output=count(self.answer_bytes, ratio), reasoning=reasoning)
+        return self._asked._replace(
+            output=count(self.answer_bytes, ratio), reasoning=count(self.reasoning_bytes, ratio)
+        )
 
     def price(self, usage: Usage) -> int:
         """Return what the client pays for `usage`, in nano-USD."""
@@ -97,7 +99,7 @@ class Meter:
 
     def _worth_of_an_image(self) -> int:
         """Return the bytes of text that cost as much as an image, so that one limit is for both."""
-        rates = self._terms.price.rates_for(self._prompt)
+        rates = self._terms.price.rates_for(self._asked.prompt_tokens)
         size = MADE_IMAGE_TOKENS * self._terms.ratio // 1000
         return -(-size * rates.output_image // rates.output) if rates.output else size
 
@@ -107,13 +109,13 @@ class Meter:
         Two counts (answer and reasoning) round up separately, so one token is kept back.
         """
         terms = self._terms
-        rates = terms.price.rates_for(self._prompt)
+        rates = terms.price.rates_for(self._asked.prompt_tokens)
         dearest = max(rates.output, rates.reasoning)
         if dearest == 0 or terms.markup == 0:
             return None
         payable = hold * terms.markup.denominator * 1_000_000 // terms.markup.numerator
-        payable -= self._prompt * rates.input + terms.price.request * 1_000_000
-        tokens = max(payable // dearest - 1, 0)
+        asked: int = sum(map(mul, self._asked, rates)) + terms.price.request * 1_000_000
+        tokens = max((payable - asked) // dearest - 1, 0)
         return tokens * terms.ratio // 1000
 
 

@@ -75,7 +75,8 @@ _PUT_BUDGETS: Final = Insert(
 _RECORD_FIELDS: Final = (
     *("generation_id", "request_id", "account", "key_id", "project", "model", "provider", "upstream_model"),
     *("attempts", "input", "cache_read", "cache_write", "cache_write_1h", "input_audio", "input_image"),
-    *("output", "reasoning", "output_audio", "output_image", "estimated", "cost", "price_version"),
+    *("output", "reasoning", "output_audio", "output_image", "characters", "seconds", "images"),
+    *("estimated", "cost", "price_version"),
     *("started_at", "first_token_ms", "duration_ms", "outcome", "stream"),
 )
 _ADD_RECORDS: Final = Insert("usage_record", _RECORD_FIELDS)

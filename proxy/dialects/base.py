@@ -19,6 +19,8 @@ from proxy.words.chat import Frame
 from proxy.words.errors import GatewayError, Window
 from proxy.words.usage import Usage
 
+from .form import Form
+
 MAX_DEPTH: Final = 64
 """Nesting of a request's JSON."""
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -68,6 +70,8 @@ class Answer:
     provider: str = ""
     request_id: str = ""
     funds: Funds = field(default_factory=Funds)
+    media_type: str = JSON_TYPE
+    """What the upstream sends, for an answer that is passed on as it comes."""
 
 
 class Encoder(Protocol):
@@ -91,7 +95,11 @@ class Encoder(Protocol):
         ...
 
     def fail(self, error: GatewayError) -> bytes:
-        """End an answer that failed after it began. A whole answer raises `error` instead."""
+        """End an answer that failed after it began.
+
+        One that is sent whole raises `error` instead, and so does one that cannot tell of its failure: it is
+        then broken off.
+        """
         ...
 
 
@@ -116,6 +124,14 @@ class Dialect(Protocol):
 
     def status(self, error: GatewayError) -> int:
         """Return the HTTP status of a failed request."""
+        ...
+
+
+class FormDialect(Dialect, Protocol):
+    """A dialect whose requests are forms with a file in them."""
+
+    def parse_form(self, form: Form) -> Call:
+        """Read and check a request; raises as `parse`."""
         ...
 
 

@@ -1,38 +1,28 @@
-"""The OpenAI dialect, at its two bases: `/api/v1` (aggregator) and `/v1` (gateway).
-
-They differ in the error object alone. On `/api/v1` the machine name is `code`; on `/v1` an error of our
-own carries it in `type` and the HTTP status, as a string, in `code`. An upstream's own 400 keeps its
-OpenAI code on both.
-"""
+"""The OpenAI dialect, at its two bases: `/api/v1` (aggregator) and `/v1` (gateway)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
 from proxy.words.call import Call
 from proxy.words.catalogue import Offer
 from proxy.words.chat import ChatRequest
-from proxy.words.errors import GatewayError
 from proxy.words.money import per_token_text, usd_text
 
 from .base import NO_HEADERS, Answer, Encoder, parse_json
+from .openai_faces import OpenAIFaces
 from .openai_request import read_chat
 from .openai_stream import StreamEncoder
 from .openai_whole import WholeEncoder
 
-Style = Literal["aggregator", "gateway"]
 
-
-class OpenAIDialect:
+class OpenAIDialect(OpenAIFaces):
     """Chat completions for OpenAI's SDKs."""
 
     language = "openai"
-
-    def __init__(self, style: Style) -> None:
-        self.style = style
 
     def parse(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> ChatRequest:
         """Read and check a chat completion request."""
@@ -45,14 +35,6 @@ class OpenAIDialect:
             return StreamEncoder(answer, include_usage=include_usage, describe=self.describe)
         return WholeEncoder(answer)
 
-    def error(self, error: GatewayError, request_id: str) -> bytes:
-        """Write an error body."""
-        return orjson.dumps({"error": {**self.describe(error), "request_id": request_id}})
-
-    def status(self, error: GatewayError) -> int:
-        """Return the status of a failure."""
-        return error.face.status
-
     def models(self, offers: Iterable[Offer]) -> bytes:
         """Write the list of models."""
         return orjson.dumps({"object": "list", "data": [_model(offer) for offer in offers]})
@@ -60,17 +42,6 @@ class OpenAIDialect:
     def model(self, offer: Offer) -> bytes:
         """Write one model."""
         return orjson.dumps(_model(offer))
-
-    def describe(self, error: GatewayError) -> dict[str, Any]:
-        """Return the error object, without the request id."""
-        face = error.face
-        if self.style == "aggregator" or error.code is not None:
-            type_, code = face.type, error.code or error.name
-        elif error.name == "context_length_exceeded":
-            type_, code = face.gateway_type, error.name
-        else:
-            type_, code = face.gateway_type, str(face.status)
-        return {"message": error.message, "type": type_, "code": code, "param": error.param, **error.detail}
 
 
 def _model(offer: Offer) -> dict[str, Any]:

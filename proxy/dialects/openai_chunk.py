@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from proxy.words.chat import (
+    Embedded,
     Event,
     Finished,
     Frame,
@@ -52,7 +53,7 @@ def _choices(events: Sequence[Event]) -> list[dict[str, Any]]:
     """Gather events by choice: clients look for one entry per choice in a chunk."""
     choices: dict[int, dict[str, Any]] = {}
     for event in events:
-        if isinstance(event, Started | UsageReport | OpaqueDelta):
+        if isinstance(event, Started | UsageReport | OpaqueDelta | Embedded):
             continue
         index = event.choice
         choice = choices.setdefault(index, {"index": index, "delta": {}, "finish_reason": None})

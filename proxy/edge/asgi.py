@@ -49,10 +49,12 @@ class Door:
 class ASGIRequest:
     """A request as ASGI tells of it."""
 
-    __slots__ = ("_receive", "extensions", "headers", "method", "path")
+    __slots__ = ("_ended", "_receive", "_size", "extensions", "headers", "method", "path")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
+        self._size = 0
+        self._ended = False
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.extensions: Mapping[str, Any] = scope.get("extensions") or {}
@@ -73,6 +75,21 @@ class ASGIRequest:
             pieces.append(piece)
             if not message.get("more_body", False):
                 return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def piece(self, limit: int) -> bytes:
+        """Read some of the body (see `http.Request`)."""
+        while not self._ended:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            self._ended = not message.get("more_body", False)
+            piece: bytes = message.get("body", b"")
+            self._size += len(piece)
+            if self._size > limit:
+                raise body_too_large(limit)
+            if piece:
+                return piece
+        return b""
 
     def skip(self) -> None:
         """Leave the body to the server."""

@@ -54,7 +54,7 @@ class Conversation:
         self._expelled: GatewayError | None = None
         self._last_words = b""
         self._scope = trio.CancelScope()
-        self.alarm = trio.current_time() + FIRST_COMMENT_AFTER if exchange.call.stream else math.inf
+        self.alarm = trio.current_time() + FIRST_COMMENT_AFTER if exchange.call.events else math.inf
 
     async def run(self) -> None:
         """Answer. Cancelling stops the upstream and settles what was relayed."""
@@ -132,7 +132,7 @@ class Conversation:
             self._exchange.relay.take_back(unsent)
 
     async def _fail(self, error: GatewayError) -> None:
-        """Tell the client, by a true status or, where it has its 200, by the one last chunk."""
+        """Tell the client: by a true status, or after its 200 by the one last chunk, or by no proper end."""
         exchange = self._exchange
         self.alarm = math.inf
         self._over = True
@@ -140,14 +140,14 @@ class Conversation:
             body = exchange.dialect.error(error, self._label)
             headers = {**JSON, **self._identity(), **error_headers(error)}
             await self._reply.whole(exchange.dialect.status(error), headers, body)
-            return
-        await self._reply.send(exchange.late_failure(error))
-        await self._reply.end()
+        elif exchange.call.events:
+            await self._reply.send(exchange.late_failure(error))
+            await self._reply.end()
 
     def _cut_short(self, error: GatewayError) -> None:
         """Settle an answer that goes no further. One that only lacks its end gets it."""
         exchange, relay = self._exchange, self._exchange.relay
-        if relay is None or not exchange.call.stream:
+        if relay is None or not exchange.call.events:
             exchange.close(error)
         elif not relay.done:
             self._last_words = relay.close() if relay.complete else relay.fail(error)

@@ -35,6 +35,10 @@ class Request(Protocol):
         """
         ...
 
+    async def piece(self, limit: int) -> bytes:
+        """Return the next bytes of the body, as they come; nothing is its end. Raises as `body`."""
+        ...
+
     def skip(self) -> None:
         """Throw away what has come of the body, so that the connection may go on if that was all."""
         ...
@@ -108,15 +112,20 @@ class Reply(Answering, Protocol):
 
 def check_json(headers: Mapping[str, str], limit: int) -> None:
     """Refuse a body by its head: 413 by its length, 415 by its type or coding, before any of it is read."""
+    check_size(headers, limit)
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise GatewayError("unsupported_media_type", "The request's content type must be application/json.")
+
+
+def check_size(headers: Mapping[str, str], limit: int) -> None:
+    """Refuse a body of any kind by its length or its coding, as `check_json`."""
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > limit:
         raise body_too_large(limit)
     coding = headers.get("content-encoding", "identity").strip().lower()
     if coding not in {"", "identity"}:
         raise GatewayError("unsupported_media_type", "Request bodies must not be compressed.")
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
-        raise GatewayError("unsupported_media_type", "The request's content type must be application/json.")
 
 
 def body_too_large(limit: int) -> GatewayError:

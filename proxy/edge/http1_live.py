@@ -124,7 +124,7 @@ class _Client:
         self._peer = peer
 
     def put(self, data: bytes, *, last: bool) -> bool:
-        framed = self._reply.framed(data)
+        framed = self._reply.framed(data) if data else b""  # a chunk of no bytes would be the last one
         return self._peer.put(framed + self._reply.framed_end() if last else framed)
 
     def wait_until(self, deadline: float) -> None:

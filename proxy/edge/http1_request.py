@@ -29,7 +29,19 @@ class Http1Request:
         held: bytes that came after what was read of this request.
     """
 
-    __slots__ = ("_framing", "_limits", "broken", "head", "headers", "held", "method", "path", "peer")
+    __slots__ = (
+        "_framing",
+        "_limits",
+        "_size",
+        "_started_at",
+        "broken",
+        "head",
+        "headers",
+        "held",
+        "method",
+        "path",
+        "peer",
+    )
 
     def __init__(self, head: Head, peer: Peer, held: bytes, limits: Limits) -> None:
         self.head = head
@@ -39,6 +51,8 @@ class Http1Request:
         self.peer = peer
         self.held = held
         self.broken = False
+        self._size = 0
+        self._started_at = -math.inf
         self._limits = limits
         self._framing: Framing = Chunked() if head.length is None else Sized(head.length)
 
@@ -72,6 +86,25 @@ class Http1Request:
                 started_at = trio.current_time()
                 await self._invite(invited=not self.head.expects or bool(pieces))
             self.held = await self._more(started_at, size)
+
+    async def piece(self, limit: int) -> bytes:
+        """Read some of the body. Raises as `body`."""
+        if self.head.length is not None and self.head.length > limit:
+            raise body_too_large(limit)
+        while True:
+            if self.held:
+                piece, self.held = self._take(self.held)
+                self._size += len(piece)
+                if self._size > limit:
+                    raise body_too_large(limit)
+                if piece:
+                    return piece
+            if self._framing.done:
+                return b""
+            if self._started_at < 0:
+                self._started_at = trio.current_time()
+                await self._invite(invited=not self.head.expects or self._size > 0)
+            self.held = await self._more(self._started_at, self._size)
 
     def skip(self) -> None:
         """See `http.Request`."""

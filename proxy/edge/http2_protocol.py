@@ -12,6 +12,7 @@ from h2.errors import ErrorCodes
 from h2.events import DataReceived
 from h2.exceptions import ProtocolError
 from hypercorn.events import Closed
+from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h2 import (
     BUFFER_HIGH_WATER,
     BUFFER_LOW_WATER,
@@ -19,7 +20,7 @@ from hypercorn.protocol.h2 import (
     H2Protocol,
     StreamBuffer,
 )
-from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 
 from .asgi import UNSENT
 from .http import ClientGoneError
@@ -101,11 +102,18 @@ class _H2Protocol(H2Protocol):
             extensions[UNSENT] = buffer.unsent
 
     async def stream_send(self, event: Any) -> None:
+        if isinstance(event, StreamClosed) and self._is_broken_off(event.stream_id):
+            await self._give_up(event.stream_id)
         with suppress(_StalledError):
             await super().stream_send(event)
             return
         await self._give_up(event.stream_id)
         raise ClientGoneError
+
+    def _is_broken_off(self, stream_id: int) -> bool:
+        """Tell whether an answer has begun and will not end: its client would wait for the rest for good."""
+        stream = self.streams.get(stream_id)
+        return isinstance(stream, HTTPStream) and stream.state is ASGIHTTPState.RESPONSE
 
     async def _give_up(self, stream_id: int) -> None:
         """Reset a stream, and let the sending task forget it."""

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import trio
 
-from proxy.dialects.base import NO_HEADERS, Counter, Dialect, Lister, error_headers
+from proxy.dialects.base import NO_HEADERS, Counter, Dialect, FormDialect, Lister, error_headers
 from proxy.dialects.wishes import read_strategy
 from proxy.exchange import Core, Exchange
 from proxy.words.call import Call
@@ -18,20 +18,27 @@ from proxy.words.catalogue import Offer
 from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
+from proxy.words.media import MediaCall
 from proxy.words.principal import Principal
 
 from .bulk import check_bulk
 from .conversation import Conversation
 from .counting import count_tokens
 from .directory import Directory
+from .form import read_form
 from .http import JSON, Answering, ClientGoneError, Reply, Request, body_too_large, check_json
 from .load import Load, overloaded
+from .spool import Spool
 
 _LISTING_SECONDS: Final = 60.0
 _log = logging.getLogger("headrace.edge")
 Result = TypeVar("Result")
 Speaker = TypeVar("Speaker", bound=Dialect)
 Answerer = Callable[[Request, Reply, Speaker, str], Awaitable[None]]
+
+Parser = Callable[[bytes, Mapping[str, str]], Call]
+Reader = Callable[[], Awaitable[Call]]
+"""Reads the body of a request whose sender is known."""
 
 
 class ModelRoutes:
@@ -55,6 +62,10 @@ class ModelRoutes:
         """Put a request to a model and answer. Cancelling settles what was relayed."""
         await self._serve(request, reply, dialect, self._ask)
 
+    async def hear(self, request: Request, reply: Reply, dialect: FormDialect) -> None:
+        """Put a file to a model and answer, as `ask`. Whatever happens, nothing is left of the file."""
+        await self._serve(request, reply, dialect, self._hear)
+
     async def count(self, request: Request, reply: Reply, dialect: Counter) -> None:
         """Say how many tokens a prompt has by our own count; see `counting`."""
         await self._serve(request, reply, dialect, self._count)
@@ -74,7 +85,21 @@ class ModelRoutes:
             self.load.leave()
 
     async def _ask(self, request: Request, reply: Reply, dialect: Dialect, label: str) -> None:
-        exchange = await _or_refuse(self._admit(request, dialect, label), reply, dialect, label)
+        await self._converse(request, reply, dialect, label, lambda: self._read(request, dialect.parse))
+
+    async def _hear(self, request: Request, reply: Reply, dialect: FormDialect, label: str) -> None:
+        with Spool() as spool:
+
+            async def read() -> Call:
+                form = await read_form(request, spool, self._core.settings.server.max_body_audio)
+                return dialect.parse_form(form)
+
+            await self._converse(request, reply, dialect, label, read)
+
+    async def _converse(
+        self, request: Request, reply: Reply, dialect: Dialect, label: str, read: Reader
+    ) -> None:
+        exchange = await _or_refuse(self._admit(request, dialect, label, read), reply, dialect, label)
         if exchange is None:
             return
         conversation = Conversation(exchange, reply, label)
@@ -91,7 +116,8 @@ class ModelRoutes:
             await reply.whole(200, {**JSON, "x-request-id": label, **headers}, dialect.count(tokens))
 
     async def _counted(self, request: Request, dialect: Counter, label: str) -> tuple[int, dict[str, str]]:
-        principal, call = await self._read(request, dialect.parse_count)
+        principal = await self._directory.authenticate(request.headers)
+        call = await self._read(request, dialect.parse_count)
         return await count_tokens(self._core, principal, call, label)
 
     def expel(self) -> None:
@@ -99,16 +125,15 @@ class ModelRoutes:
         for conversation in tuple(self._running):
             conversation.expel()
 
-    async def _admit(self, request: Request, dialect: Dialect, label: str) -> Exchange:
-        principal, call = await self._read(request, dialect.parse)
+    async def _admit(self, request: Request, dialect: Dialect, label: str, read: Reader) -> Exchange:
+        """Authenticate, read and check: everything before a plan is made."""
+        principal = await self._directory.authenticate(request.headers)
+        call = _routed(await read(), request)
         return Exchange(self._core, dialect, call, principal, label, call.model)
 
-    async def _read(
-        self, request: Request, parse: Callable[[bytes, Mapping[str, str]], Call]
-    ) -> tuple[Principal, Call]:
-        """Authenticate, read and check: everything before a plan is made."""
+    async def _read(self, request: Request, parse: Parser) -> Call:
+        """Read a request whose body is JSON."""
         server = self._core.settings.server
-        principal = await self._directory.authenticate(request.headers)
         check_json(request.headers, server.max_body_vision)
         body = await request.body(server.max_body_vision)
         # Only images may make a body larger, and reading it as JSON would hold everyone up.
@@ -116,11 +141,9 @@ class ModelRoutes:
             raise body_too_large(server.max_body)
         check_bulk(body)
         call = parse(body, request.headers)
-        if isinstance(call, ChatRequest):
-            call = _routed(call, request)
         if len(body) > server.max_body and not _has_images(call):
             raise body_too_large(server.max_body)
-        return principal, call
+        return call
 
     async def catalogue(self, request: Request, reply: Reply, dialect: Lister) -> None:
         """Answer `GET …/models` with what the key may use. What there is at all is kept for a minute."""
@@ -174,10 +197,10 @@ class ModelRoutes:
         return datetime.fromtimestamp(self._core.unix_time(), UTC)
 
 
-def _routed(call: ChatRequest, request: Request) -> ChatRequest:
+def _routed(call: Call, request: Request) -> Call:
     """Let the header that names a strategy have the last word."""
     strategy = request.headers.get("x-headrace-strategy")
-    if strategy is None:
+    if strategy is None or not isinstance(call, ChatRequest | MediaCall):
         return call
     return replace(call, wishes=replace(call.wishes, strategy=read_strategy(strategy)))
 

@@ -165,7 +165,7 @@ class Parked:
 
     def _step(self, out: bytes) -> None:
         transfer = self._transfer
-        if out:
+        if out or transfer.done:  # an end may have no bytes of its own
             self._full = not self._lane.put(out, last=transfer.done)
         if transfer.done:
             self._end(None)

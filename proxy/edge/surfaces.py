@@ -14,9 +14,11 @@ from proxy.dialects.ai_gateway import AIGatewayDialect
 from proxy.dialects.ai_llm import AILLMDialect
 from proxy.dialects.anthropic import AnthropicDialect
 from proxy.dialects.auto import AutoDialect
-from proxy.dialects.base import Counter, Dialect, Lister
+from proxy.dialects.base import Counter, Dialect, FormDialect, Lister
 from proxy.dialects.completions import CompletionsDialect
 from proxy.dialects.openai import OpenAIDialect
+from proxy.dialects.openai_endpoints import MediaDialect, RecordingDialect
+from proxy.dialects.openai_media_request import read_embedding, read_images, read_speech
 from proxy.dialects.responses import ResponsesDialect
 
 from .http import Reply, Request
@@ -81,13 +83,24 @@ def _reserves(path: str, dialect: Dialect) -> Surface:
     return Surface("POST", path, dialect, lambda models: partial(models.reserved, dialect=dialect))
 
 
+def _hears(path: str, dialect: FormDialect) -> Surface:
+    """Put a recording to a model."""
+    return Surface("POST", path, dialect, lambda models: partial(models.hear, dialect=dialect))
+
+
 def _openai(base: str, dialect: OpenAIDialect) -> tuple[Surface, ...]:
+    style = dialect.style
     return (
         _asks(base + "chat/completions", dialect),
-        _asks(base + "completions", CompletionsDialect(dialect.style)),
-        _asks(base + "responses", ResponsesDialect(dialect.style)),
+        _asks(base + "completions", CompletionsDialect(style)),
+        _asks(base + "responses", ResponsesDialect(style)),
         _asks(base + "messages", ANTHROPIC),
         _counts(base + "messages/count_tokens", ANTHROPIC),
+        _asks(base + "embeddings", MediaDialect(style, read_embedding)),
+        _asks(base + "audio/speech", MediaDialect(style, read_speech)),
+        _asks(base + "images/generations", MediaDialect(style, read_images)),
+        _hears(base + "audio/transcriptions", RecordingDialect(style, translate=False)),
+        _hears(base + "audio/translations", RecordingDialect(style, translate=True)),
         *_lists(base + "models", dialect),
     )
 

@@ -45,6 +45,7 @@ class Transfer:
         "_progressed_at",
         "_relay",
         "_spoken_at",
+        "_told",
         "_total_at",
         "done",
         "starved",
@@ -57,7 +58,8 @@ class Transfer:
         self._begun = False
         self._exchange = exchange
         self._relay = relay
-        self._comments = exchange.call.stream
+        self._comments = exchange.call.events
+        self._told = exchange.call.stream
         self._idle = timeouts.idle
         self._total_at = exchange.receipt.started_at + timeouts.total
         self._progressed_at = self._spoken_at = trio.current_time()
@@ -83,7 +85,7 @@ class Transfer:
         # Not kept: in a long stream the first read may be most of the memory it takes.
         head, self.stream.head = self.stream.head, []
         out = self._relay.begin(head)
-        if self._comments:
+        if self._told:
             self._exchange.receipt.first_relayed_at = trio.current_time()
         return self._pass_on(out)
 

@@ -27,7 +27,7 @@ from proxy.policy.health import Health
 from proxy.policy.pulse import PulseReading
 from proxy.receipt import Attempt, Receipt
 from proxy.upstream.fleet import UpstreamStream
-from proxy.words.usage import Usage
+from proxy.words.usage import UNITS, Usage
 
 _SECONDS = tuple(0.01 * 2**step for step in range(14))
 _STATES = {"closed": 0, "half_open": 1, "open": 2}
@@ -136,6 +136,7 @@ class Metrics:
         )
         self._upstream = self._counter("headrace_upstream_cost_nanousd", "Cost of all attempts.", "provider")
         self._tokens = self._counter("gen_ai_client_token_usage", "Tokens billed, by class.", "class")
+        self._units = self._counter("headrace_units", "Characters, seconds and images billed.", "class")
         self._distrusted = self._counter(
             "headrace_usage_inconsistent", "Usage reports that cannot be true.", "provider"
         )
@@ -166,9 +167,10 @@ class Metrics:
             self._first.observe(receipt.first_relayed_at - receipt.started_at)
         for attempt in receipt.attempts:
             self._count(attempt, won=attempt is receipt.winner)
-        for name, tokens in zip(Usage._fields, receipt.usage, strict=True):
-            if tokens:
-                self._tokens[(name,)].inc(tokens)
+        for name, amount in zip(Usage._fields, receipt.usage, strict=True):
+            if amount:
+                counter = self._units if name in UNITS else self._tokens
+                counter[(name,)].inc(amount)
         self._settled[()].inc(receipt.cost)
         if receipt.estimated:
             self._estimated[()].inc()

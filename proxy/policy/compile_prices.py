@@ -1,11 +1,12 @@
 """Writes `prices.json` from the pinned `genai-prices`, which is too heavy to be needed at run time.
 
 Run as `python -m proxy.policy.compile_prices`; with `--check` it only says whether the file is current.
-Prices become nano-USD per million tokens by class; rates the library holds as the rounding noise of a
-binary float (0.18000000000000002) are taken to the nearest nano. Left out, because we do not bill by
-them: characters, hours, pages, messages, searches, video and citation tokens, batch processing, and
-routes no request can know beforehand. Per-request fees are kept. A model with no price for tokens or
-requests keeps its row, unpriced, for it hides the rows behind it; on OpenRouter `:free` models are free.
+Prices become nano-USD per million tokens by class, or per million characters and seconds of sound; rates
+the library holds as the rounding noise of a binary float (0.18000000000000002) are taken to the nearest
+nano. Left out, because we do not bill by them: pages, messages, searches, video and citation tokens,
+batch processing, and routes no request can know beforehand. Per-request fees are kept. A model with no
+price we bill by keeps its row, unpriced, for it hides the rows behind it; on OpenRouter `:free` models
+are free.
 """
 
 from __future__ import annotations
@@ -35,7 +36,17 @@ _CLASSES: Final = {
     "output_audio_mtok": "output_audio",
     "output_image_mtok": "output_image",
     "requests_kcount": "request",
+    "input_mchars": "characters",
+    "audio_hours": "seconds",
+    "input_audio_hours": "seconds",
 }
+_HOUR: Final = Decimal(10**9) * 10**6 / 3600
+_UNITS: Final[dict[str, int | Decimal]] = {
+    "requests_kcount": 10**6,
+    "audio_hours": _HOUR,
+    "input_audio_hours": _HOUR,
+}
+"""Nano-USD of what we price, for a US dollar of what the library does; where not a thousand million."""
 _CONTEXT: Final = "service_tier"
 """The one condition on a request that is known before it starts."""
 
@@ -129,8 +140,8 @@ def _rates(model: str, prices: Any) -> dict[str, Any]:
 
 
 def _rate(key: str, price: Any) -> int | list[Any]:
-    unit = 10**6 if key == "requests_kcount" else 10**9
     if isinstance(price, Decimal):
+        unit = Decimal(_UNITS.get(key, 10**9))
         return int((price * unit).to_integral_value(ROUND_HALF_EVEN))
     return [_rate(key, price.base), *([tier.start, _rate(key, tier.price)] for tier in price.tiers)]
 

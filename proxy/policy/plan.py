@@ -29,6 +29,8 @@ class Terms:
     ratio: int
     output_cap: int
     price_version: str
+    slow: bool = False
+    """Nothing of its answer comes before all of it was made."""
     reasoning: bool = False
     """The model takes `max_completion_tokens` and no `temperature`."""
     max_output: int | None = None
@@ -58,7 +60,8 @@ class Candidate:
     def first_byte(self) -> float:
         """The seconds its provider may take to the first event."""
         timeouts = self.deployment.provider.timeouts
-        return timeouts.first_byte_reasoning if self.terms.reasoning else timeouts.first_byte
+        slow = self.terms.reasoning or self.terms.slow
+        return timeouts.first_byte_reasoning if slow else timeouts.first_byte
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,11 +45,16 @@ class Listing:
 
     @property
     def priced(self) -> bool:
-        """Whether it has a price for tokens or requests at any time."""
+        """Whether it has a price that we bill by at any time."""
         return any(row["rates"] for row in self._prices)
 
+    @property
+    def sold(self) -> frozenset[str]:
+        """The classes of usage that have a price at any time."""
+        return frozenset(name for row in self._prices for name in row["rates"])
+
     def at(self, now: datetime, tier: str | None = None) -> Price | None:
-        """Return the price at a moment, for a service tier; None where tokens have no price."""
+        """Return the price at a moment, for a service tier; None where there is none."""
         day, time = _utc(now)
         chosen = 0
         for place in range(len(self._prices) - 1, -1, -1):

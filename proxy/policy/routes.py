@@ -7,16 +7,19 @@ time; a route is found once and remembered by `routing`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, NamedTuple, TypeVar
 
 from proxy.settings import Alias, Deployment, Model, Provider, Settings
+from proxy.words.call import Kind
 from proxy.words.errors import GatewayError
 from proxy.words.money import Price, Rates
 from proxy.words.script import is_script
 from proxy.words.wishes import Strategy
 
+from .abilities import abilities
 from .prices import Listing, PriceBook
 
 DEFAULT: Final = "auto"
@@ -26,11 +29,17 @@ THINKS: Final = "reason"
 """The alias that also turns extended thinking on."""
 TIERS: Final = ("simple", "capable", "complex")
 """Aliases that `auto` chooses between, where the operator set them."""
-SIM_MODELS: Final = ("sim/echo", "sim/lorem")
+SIM_MODELS: Final = ("sim/echo", "sim/lorem", "sim/embed", "sim/speech", "sim/transcribe", "sim/image")
 SIM_PRICE: Final = Price(
     Rates(*[1_000_000_000] * 6, *[2_000_000_000] * 4)  # the classes of the prompt, then of the answer
 )
 """One dollar per million tokens of a prompt, two of an answer: play money that moves."""
+SIM_PRICES: Final[Mapping[str, Price]] = {
+    "speech": Price(Rates(characters=15_000_000_000)),
+    "transcribe": Price(Rates(seconds=100_000_000_000)),
+    "image": Price(Rates(images=40_000_000_000_000)),
+}
+"""What OpenAI asked for tts-1, whisper-1 and dall-e-3: by the character, the second and the piece."""
 FREE: Final = Price(Rates())
 _MODEL_ID: Final = re.compile(r"[!-~]{1,200}")
 _REASONING: Final = re.compile(r"(?:o[1-9]|gpt-(?:[5-9]|1\d)(?!.*-chat))(?:[-.:@].*)?")
@@ -54,6 +63,8 @@ class Route:
     model: Model | None = None
     costs: tuple[Listing | None, ...] = ()
     """What each candidate's provider charges, where the library knows."""
+    serves: frozenset[Kind] = frozenset({"chat"})
+    """What it can be asked to do."""
 
 
 class Choice(NamedTuple):
@@ -213,7 +224,7 @@ class Routes:
         if price is None and listing is not None:
             version, markup = self._book.version, money.markup
         elif price is None and provider.wire == "sim":
-            fixed, version = SIM_PRICE, "sim"
+            fixed, version = sim_price(candidates[0].model), "sim"
         elif price is None and money.allow_unpriced:
             fixed, version = FREE, "unpriced"
         elif price is None:
@@ -230,7 +241,20 @@ class Routes:
             reasoning,
             model,
             tuple(self._book.find(_source(each.provider), each.model) for each in candidates),
+            abilities(candidates[0].model, model.capabilities if model else (), _sold(fixed, listing)),
         )
+
+
+def sim_price(model: str) -> Price:
+    """Return what a simulated model costs."""
+    return SIM_PRICES.get(model.partition(":")[0], SIM_PRICE)
+
+
+def _sold(fixed: Price | None, listing: Listing | None) -> frozenset[str]:
+    """Return the classes of usage that have a price."""
+    if fixed is None:
+        return listing.sold if listing is not None else frozenset()
+    return frozenset(name for name, rate in zip(Rates._fields, fixed.rates, strict=True) if rate)
 
 
 def not_found(name: str) -> GatewayError:

@@ -23,12 +23,13 @@ from proxy.words.principal import Principal
 from proxy.words.usage import DEFAULT_RATIO
 from proxy.words.wishes import Strategy, Wishes
 
+from .abilities import SERVED, unable, unserved
 from .complexity import classify
 from .constraints import ceiling_of, fits
 from .ordering import Outlook, arrange
 from .plan import Candidate, Mode, Plan, Terms
 from .prices import Listing, PriceBook
-from .routes import DEFAULT, FREE, SIM_MODELS, SIM_PRICE, Choice, Route, Routes, not_found, unpriced
+from .routes import DEFAULT, FREE, SIM_MODELS, Choice, Route, Routes, not_found, sim_price, unpriced
 
 _REMEMBERED: Final = 2048
 _FEW: Final = 3
@@ -62,8 +63,8 @@ class Router:
         What the request asks for counts before what its key says, and that before alias and model.
 
         Raises:
-            GatewayError: `invalid_request`, `model_not_found`, `model_not_allowed`, or `permission_denied`
-                for a race the key may not ask for.
+            GatewayError: `invalid_request`, `model_not_found`, `model_not_allowed`, `unsupported_parameter`
+                for what no provider has words for, or `permission_denied` for a race the key may not ask for.
         """
         name, reason = self._named(call)
         _check_prompt(call, principal)
@@ -71,7 +72,7 @@ class Router:
         choice = found[0][1]
         strategy = _strategy(call.wishes, principal, choice)
         candidates: dict[str, Candidate] = {}
-        for route in self._allowed(found, principal, name):
+        for route in self._able(self._allowed(found, principal, name), call, name):
             for candidate in self._candidates(route, call, principal, now):
                 candidates.setdefault(candidate.id, candidate)
         ceiling = ceiling_of(call.wishes, self._settings.money.credits_per_usd)
@@ -80,6 +81,8 @@ class Router:
         if call.wishes.anything:
             # A hold pays for the dearest of them, so those that nobody would get to are left out.
             arranged = sorted(arranged, key=lambda each: not outlook.stable(each.id))[:_FEW]
+        if not candidates:
+            raise unserved(name, call.kind)
         if not arranged:
             text = f"No provider of the model '{name[:64]}' fits what the request asks of it."
             raise GatewayError("model_not_found", text, param="provider", detail={"reason": "no_candidate"})
@@ -170,6 +173,13 @@ class Router:
             raise GatewayError("model_not_allowed", text, param="model")
         return routes
 
+    def _able(self, routes: list[Route], call: Call, name: str) -> list[Route]:
+        """Return the routes whose models are made for what is asked."""
+        able = [route for route in routes if call.kind in route.serves]
+        if not able:
+            raise unable(name, call.kind)
+        return able
+
     def _candidates(
         self, route: Route, call: Call, principal: Principal, now: datetime
     ) -> Iterator[Candidate]:
@@ -183,6 +193,7 @@ class Router:
             ratio=DEFAULT_RATIO,
             output_cap=self._output_cap(call.max_tokens, route.max_output, most),
             price_version=route.version,
+            slow=call.slow,
             reasoning=route.reasoning,
             max_output=_least(model.max_output_tokens if model else None, most),
             quality=model.quality if model else 0,
@@ -194,6 +205,8 @@ class Router:
         # Of a model that is to have one deployment, unless request or key know better.
         single = route.strategy == "single" and not (call.wishes.strategy or principal.strategy)
         for deployment, listing in zip(route.candidates, route.costs, strict=True):
+            if call.kind not in SERVED[deployment.provider.wire]:
+                continue
             yield Candidate(deployment, terms, _own_cost(deployment, listing, now, tier))
             if single:
                 return
@@ -217,7 +230,7 @@ class Router:
             provider=route.candidates[0].provider.name,
             context_length=context or (listing.context_window if listing else None),
             max_output_tokens=model.max_output_tokens if model else None,
-            capabilities=model.capabilities if model else (),
+            capabilities=(model.capabilities if model else ()) or tuple(sorted(route.serves - {"chat"})),
             price=_marked_up(route.price or self._listed(route, now, None), route.markup),
         )
 
@@ -269,7 +282,7 @@ def _own_cost(
     deployment: Deployment, listing: Listing | None, now: datetime, tier: str | None
 ) -> Price | None:
     if deployment.provider.wire == "sim":
-        return SIM_PRICE
+        return sim_price(deployment.model)
     return listing.at(now, tier) if listing is not None else None
 
 

@@ -27,6 +27,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "workers": kinds.whole(1, 256),
         "max_body": kinds.whole(1024, 1024 * _MIB),
         "max_body_vision": kinds.whole(1024, 1024 * _MIB),
+        "max_body_audio": kinds.whole(1024, 1024 * _MIB),
         "max_requests": kinds.whole(1),
         "max_memory": kinds.whole(0),
         "keep_alive": kinds.seconds(0.1),

@@ -14,7 +14,10 @@ from .section import Reader, named
 from .shape import Alias, Deployment, Model, OnCut, Provider
 
 DEPLOYMENT: Final[Mapping[str, Kind]] = {"provider": kinds.NAME, "model": kinds.MODEL_ID}
-PRICE: Final[Mapping[str, Kind]] = dict.fromkeys((*Rates._fields, "request"), kinds.USD)
+UNITS: Final = {"per_character": "characters", "per_second": "seconds", "per_image": "images"}
+"""Prices of one, where those of tokens are of a million."""
+_MILLION: Final = 1_000_000
+PRICE: Final[Mapping[str, Kind]] = dict.fromkeys((*Rates._fields[:10], *UNITS, "request"), kinds.USD)
 MODEL: Final[Mapping[str, Kind | None]] = {
     "id": kinds.MODEL_ID,
     "deployments": None,
@@ -47,6 +50,7 @@ def complete(given: Mapping[str, int]) -> Rates:
     rates = {"input": given.get("input", 0), "output": given.get("output", 0)}
     for name, parent in _FALL_BACK.items():
         rates[name] = given.get(name, rates[parent])
+    rates |= {name: given.get(name, 0) for name in UNITS.values()}
     return Rates(**rates)
 
 
@@ -143,7 +147,10 @@ def _deployment(
 def _price(reader: Reader, table: Mapping[str, Any], at: str) -> Price:
     given = reader.fields(table, at, PRICE)
     # A price for the prompt alone would give answers away.
-    if not ({"input", "output"} <= table.keys() or table.keys() == {"request"}):
-        reader.problems.add(at, "incomplete; allowed: input and output with others, or request alone")
+    if not ({"input", "output"} <= table.keys() or (table and table.keys() <= {*UNITS, "request"})):
+        allowed = f"input and output with others, or {', '.join(UNITS)} and request alone"
+        reader.problems.add(at, f"incomplete; allowed: {allowed}")
     request = given.pop("request", 0)
+    for key in UNITS.keys() & given.keys():
+        given[UNITS[key]] = given.pop(key) * _MILLION
     return Price(complete(given), request=request)

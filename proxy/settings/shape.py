@@ -26,6 +26,8 @@ class Server:
     workers: int = 1
     max_body: int = 8 * 1024 * 1024
     max_body_vision: int = 20 * 1024 * 1024
+    max_body_audio: int = 26 * 1024 * 1024
+    """A file of OpenAI's largest, 25 MiB, and the form around it."""
     max_requests: int = 4096
     """Requests to models at once, in one process; more are told to come back."""
     max_memory: int = 0

@@ -6,6 +6,7 @@ deployment. Nothing here knows of money or clients.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,18 +17,18 @@ import trio
 
 from proxy.receipt import Attempt
 from proxy.settings import Deployment, Provider
-from proxy.wires.base import Decoder, Target, Wire, with_query
+from proxy.wires.base import Decoder, Reading, Target, Wire, with_query
 from proxy.words.call import Call
 from proxy.words.chat import CONTENT, Frame
 from proxy.words.errors import GatewayError, Trouble, UpstreamError
+from proxy.words.upload import Body
 
 from .failures import NameResolutionError, TLSError, TruncatedError
 
 _ERROR_BODY: Final = 64 * 1024
 _ERROR_BODY_SECONDS: Final = 2.0
 _DRAIN_SECONDS: Final = 0.1
-_MAX_LEAD: Final = 4 * 1024 * 1024
-"""Bytes an upstream may send before its first event."""
+_MEDIA_TYPE: Final = re.compile(r"[\w.+-]{1,64}/[\w.+-]{1,64}(?:; ?[\w-]{1,32}=[\w.-]{1,32})?", re.ASCII)
 
 
 class Source(Protocol):
@@ -74,7 +75,7 @@ class Reply(Protocol):
 class Line(Protocol):
     """The way to one provider."""
 
-    async def post(self, path: str, headers: Sequence[tuple[str, str]], body: bytes) -> Reply:
+    async def post(self, path: str, headers: Sequence[tuple[str, str]], body: Body) -> Reply:
         """Send a request to `path` below the provider's base URL; return when the head has come."""
         ...
 
@@ -93,15 +94,17 @@ class UpstreamStream:
     Attributes:
         head: the frames read so far, the first event among them.
         decoder: holds the rest; it is fed by the relay alone.
+        media_type: what it says it is.
     """
 
-    __slots__ = ("_reply", "decoder", "deployment", "head")
+    __slots__ = ("_reply", "decoder", "deployment", "head", "media_type")
 
     def __init__(self, deployment: Deployment, reply: Reply, decoder: Decoder, head: list[Frame]) -> None:
         self.deployment = deployment
         self._reply = reply
         self.decoder = decoder
         self.head = head
+        self.media_type = _media_type(reply)
 
     async def read(self) -> bytes:
         """Return the next bytes, b"" at the clean end. Raises UpstreamError. Cancelling loses nothing."""
@@ -190,24 +193,31 @@ class Fleet:
             raise UpstreamError("unsupported", message=refused.message, param=refused.param) from None
         line = self._lines[provider.name]
         path = with_query(outgoing.path, quirks.query)
-        reply = await line.post(path, wire.headers(provider.api_key, quirks.key_header), outgoing.body)
+        headers = (*outgoing.headers, *wire.headers(provider.api_key, quirks.key_header))
+        reply = await line.post(path, headers, outgoing.parts or outgoing.body)
         try:
             attempt.status = reply.status
             await self._check_status(reply, wire)
-            decoder = wire.decoder(call.choices)
-            await _check_stream(reply, wire)
+            reading = outgoing.reading or Reading(wire.decoder(call.choices))
+            await _check_kind(reply, wire, reading.accept)
             attempt.accepted = True
-            head = await _first_event(reply, decoder)
+            head = await _first_event(reply, reading)
         except BaseException:
             reply.close()
             raise
         attempt.first_event_at = trio.current_time()
-        return UpstreamStream(deployment, reply, decoder, head)
+        return UpstreamStream(deployment, reply, reading.decoder, head)
 
     async def _check_status(self, reply: Reply, wire: Wire) -> None:
         if reply.status != 200:
             body = await _read_error_body(reply)
             raise wire.failure(reply.status, reply.headers, body, self._unix_time())
+
+
+def _media_type(reply: Reply) -> str:
+    """Return what an answer says it is, as far as that may be passed on."""
+    found = _MEDIA_TYPE.match(reply.headers.get("content-type", ""))
+    return found[0] if found else "application/octet-stream"
 
 
 def hide(error: UpstreamError, provider: Provider) -> None:
@@ -217,8 +227,9 @@ def hide(error: UpstreamError, provider: Provider) -> None:
             error.message = error.message.replace(secret, "[redacted]")
 
 
-async def _first_event(reply: Reply, decoder: Decoder) -> list[Frame]:
+async def _first_event(reply: Reply, reading: Reading) -> list[Frame]:
     """Read until the answer has content; an answer that ends or fails before that is no answer."""
+    decoder = reading.decoder
     frames: list[Frame] = []
     received = 0
     while True:
@@ -231,15 +242,16 @@ async def _first_event(reply: Reply, decoder: Decoder) -> list[Frame]:
             raise decoder.failure
         if decoder.done or not data:
             raise UpstreamError("truncated")
-        if received > _MAX_LEAD:
+        if received > reading.max_lead:
             raise UpstreamError("protocol")
 
 
-async def _check_stream(reply: Reply, wire: Wire) -> None:
-    """Refuse a 200 that is no stream: an error object says what is wrong, all else is not an answer."""
-    if reply.headers.get("content-type", "").startswith("text/event-stream"):
+async def _check_kind(reply: Reply, wire: Wire, accept: tuple[str, ...]) -> None:
+    """Refuse a 200 of a wrong kind: an error object says what is wrong, all else is not an answer."""
+    kind = reply.headers.get("content-type", "").lower()
+    if kind.startswith(accept):
         return
-    if reply.headers.get("content-type", "").startswith("application/json"):
+    if kind.startswith("application/json"):
         decoder = wire.decoder()
         decoder.feed(b"data: " + (await _read_error_body(reply)).replace(b"\n", b" ") + b"\n\n")
         if decoder.failure is not None:

@@ -8,6 +8,8 @@ from typing import Final
 
 import httpx
 
+from proxy.words.upload import Body
+
 from .dial import Origin
 from .request import Head, render_head
 from .response import ResponseStream
@@ -45,7 +47,7 @@ class HttpLine:
         self._connect_within = connect_within
         self._heads: dict[tuple[str, tuple[tuple[str, str], ...]], Head] = {}
 
-    async def post(self, path: str, headers: Sequence[tuple[str, str]], body: bytes) -> ResponseStream:
+    async def post(self, path: str, headers: Sequence[tuple[str, str]], body: Body) -> ResponseStream:
         """Send a request to `path` below the base URL. Raises and cancels as `UpstreamTransport.open`."""
         key = (path, tuple(headers))
         head = self._heads.get(key) or self._render(key)

@@ -17,6 +17,8 @@ from typing import Final, Self
 import httpx
 import trio
 
+from proxy.words.upload import Body, length_of
+
 from .connection import Connection
 from .dial import Dial, Origin, connect, dial_tcp
 from .failures import TruncatedError
@@ -24,6 +26,7 @@ from .patience import Patience, within
 from .pool import Pool
 from .request import Head, chunk, expects_no_body, framed, framed_start, render_head
 from .response import ResponseStream
+from .upload import Joined
 
 _FOR_EVER: Final = Patience()
 
@@ -52,6 +55,8 @@ class _Upload:
     parts: AsyncIterable[bytes]
     length: int | None
     """None sends it in chunks."""
+    repeatable: bool = False
+    """It can be read anew."""
 
 
 class UpstreamTransport(httpx.AsyncBaseTransport):
@@ -82,7 +87,7 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         self._closed = False
 
     async def open(
-        self, origin: Origin, head: Head, body: bytes = b"", *, connect_within: float = math.inf
+        self, origin: Origin, head: Head, body: Body = b"", *, connect_within: float = math.inf
     ) -> ResponseStream:
         """Send a request; return when the response's head has come. The caller closes what it gets.
 
@@ -92,7 +97,7 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         Args:
             origin: whom to ask.
             head: from `render_head`; the framing is added here.
-            body: of any length.
+            body: of any length; parts of it may be read while it is sent.
             connect_within: seconds that connecting may take, TLS included, where it is needed.
 
         Raises:
@@ -103,7 +108,8 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
             trio.ClosedResourceError: the transport was closed.
         Cancelling closes the connection at once.
         """
-        return await self._open(origin, head, body, connect_within, _FOR_EVER)
+        sent = body if isinstance(body, bytes) else _Upload(Joined(body), length_of(body), repeatable=True)
+        return await self._open(origin, head, sent, connect_within, _FOR_EVER)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Serve httpx. Its timeouts raise httpx.PoolTimeout, ConnectTimeout, WriteTimeout and ReadTimeout."""
@@ -191,7 +197,7 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         try:
             await _exchange(connection, head, body, patience)
         except (httpx.NetworkError, TruncatedError):
-            if connection.answered or isinstance(body, _Upload):
+            if connection.answered or (isinstance(body, _Upload) and not body.repeatable):
                 raise
             self._stale_retries += 1
             return False

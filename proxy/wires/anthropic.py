@@ -33,12 +33,7 @@ class AnthropicWire:
 
     def headers(self, api_key: str | None, key_header: str | None = None) -> Sequence[tuple[str, str]]:
         """Return the key, where there is one, and the version of the protocol."""
-        fixed = (
-            ("content-type", "application/json"),
-            ("accept", "text/event-stream"),
-            ("anthropic-version", VERSION),
-        )
-        return (*fixed, *key_field(api_key, key_header or "x-api-key"))
+        return (("anthropic-version", VERSION), *key_field(api_key, key_header or "x-api-key"))
 
     def encode(self, call: Call, target: Target) -> Outgoing:
         """Write a Messages request that streams.

@@ -16,6 +16,7 @@ from proxy.words.chat import Frame
 from proxy.words.errors import UpstreamError
 from proxy.words.quirks import PLAIN, Quirks
 from proxy.words.retry_after import retry_after
+from proxy.words.upload import Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,6 @@ class Target:
     """Extended thinking is wanted, where the model can and the request does not say how much."""
     quirks: Quirks = PLAIN
     """How the upstream deviates from its protocol."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A request, ready to be sent: the path below the provider's base URL, and the body."""
-
-    path: str
-    body: bytes
 
 
 THINKING: Final = "medium"
@@ -76,14 +69,46 @@ class Decoder(Protocol):
         ...
 
 
+Headers = Sequence[tuple[str, str]]
+STREAMING: Final[Headers] = (("content-type", "application/json"), ("accept", "text/event-stream"))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How an answer is read.
+
+    `accept` are the media types it may have, each in lower case or the beginning of one; `max_lead` the bytes
+    that may come before its first event.
+    """
+
+    decoder: Decoder
+    accept: tuple[str, ...] = ("text/event-stream",)
+    max_lead: int = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request, ready to be sent: the path below the provider's base URL, the body, and what it is.
+
+    `reading` is None where the answer is the wire's own stream of events.
+    """
+
+    path: str
+    body: bytes
+    headers: Headers = STREAMING
+    reading: Reading | None = None
+    parts: tuple[bytes | Upload, ...] = ()
+    """In place of the body where that is not in memory: what is read while it is sent."""
+
+
 class Wire(Protocol):
     """One upstream protocol."""
 
     language: str
     """The dialect whose JSON this wire speaks, for a relay that passes payloads as they came."""
 
-    def headers(self, api_key: str | None, key_header: str | None = None) -> Sequence[tuple[str, str]]:
-        """Return the header fields that carry the key, and those the protocol wants.
+    def headers(self, api_key: str | None, key_header: str | None = None) -> Headers:
+        """Return the header fields that carry the key, and those the protocol always wants.
 
         `key_header` names the field of the key where it is not the protocol's own.
         """

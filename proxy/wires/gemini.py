@@ -13,8 +13,10 @@ import orjson
 from proxy.words.call import Call
 from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError, UpstreamError
+from proxy.words.media import EmbeddingRequest
 
 from .base import Outgoing, Target, key_field
+from .gemini_embeddings import write_embedding
 from .gemini_errors import failure_of
 from .gemini_request import body_of, path_of
 from .gemini_stream import GeminiDecoder
@@ -27,13 +29,15 @@ class GeminiWire:
 
     def headers(self, api_key: str | None, key_header: str | None = None) -> Sequence[tuple[str, str]]:
         """Return the key's field, where there is a key."""
-        fixed = (("content-type", "application/json"), ("accept", "text/event-stream"))
-        return (*fixed, *key_field(api_key, key_header or "x-goog-api-key"))
+        return key_field(api_key, key_header or "x-goog-api-key")
 
     def encode(self, call: Call, target: Target) -> Outgoing:
-        """Write a chat; `gemini_compatibility.TABLE` says what becomes of each field."""
+        """Write a request; `gemini_compatibility.TABLE` says what becomes of each field of a chat."""
+        if isinstance(call, EmbeddingRequest):
+            return write_embedding(call, target)
         if not isinstance(call, ChatRequest):
-            raise GatewayError("unsupported_parameter", "This provider serves chat completions only.")
+            message = "This provider serves chat completions and embeddings only."
+            raise GatewayError("unsupported_parameter", message)
         return Outgoing(path_of(target.model), orjson.dumps(body_of(call, target)))
 
     def decoder(self, choices: int = 1) -> GeminiDecoder:

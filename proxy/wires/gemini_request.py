@@ -25,11 +25,16 @@ _MAX_SEED: Final = 2**31
 
 
 def path_of(model: str) -> str:
-    """Return the path of a model's streaming method; an id may name its collection."""
+    """Return the path of a model's streaming method."""
+    return method_path(model, "streamGenerateContent?alt=sse")
+
+
+def method_path(model: str, method: str) -> str:
+    """Return the path of a model's method; an id may name its collection."""
     collection, slash, name = model.partition("/")
     if not slash or collection not in _COLLECTIONS:
         collection, name = "models", model
-    return f"/{collection}/{quote(name, safe='')}:streamGenerateContent?alt=sse"
+    return f"/{collection}/{quote(name, safe='')}:{method}"
 
 
 def body_of(call: ChatRequest, target: Target) -> Json:

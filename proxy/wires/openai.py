@@ -1,4 +1,4 @@
-"""The OpenAI wire: Chat Completions, always streamed.
+"""The OpenAI wire: Chat Completions, always streamed, and what `openai_media` has beside them.
 
 Source: platform.openai.com/docs/api-reference/chat (create, and "The chat completion chunk object").
 Most providers speak it with small deviations; those seen in the field are read here without being told:
@@ -18,6 +18,7 @@ from proxy.words.errors import GatewayError, UpstreamError
 
 from .base import THINKING, Outgoing, Target, failure_for, key_field
 from .openai_errors import add_words, error_object
+from .openai_media import write_media
 from .openai_request import fit, from_words, limit_output, suit_reasoning_model
 from .openai_stream import OpenAIDecoder
 
@@ -29,18 +30,20 @@ class OpenAIWire:
 
     def headers(self, api_key: str | None, key_header: str | None = None) -> Sequence[tuple[str, str]]:
         """Return the bearer key, where there is one."""
-        fixed = (("content-type", "application/json"), ("accept", "text/event-stream"))
-        return (*fixed, *key_field(api_key, key_header or "authorization"))
+        return key_field(api_key, key_header or "authorization")
 
     def encode(self, call: Call, target: Target) -> Outgoing:
-        """Write a chat completion request that streams and reports usage.
+        """Write a request; a chat's always streams and reports usage.
 
         Raises:
             GatewayError: `unsupported_parameter` with the field in `param`, where the upstream is known to
                 refuse it.
         """
         if not isinstance(call, ChatRequest):
-            raise GatewayError("unsupported_parameter", "This provider serves chat completions only.")
+            outgoing = write_media(call, target)
+            if outgoing is None:
+                raise GatewayError("unsupported_parameter", "This provider does not serve such requests.")
+            return outgoing
         same = call.origin.language == self.language
         body = dict(call.origin.body) if same else from_words(call, reasons=target.reasoning)
         body["model"] = target.model

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from .usage import Usage
 from .wishes import Wishes
+
+Kind = Literal["chat", "embeddings", "speech", "transcription", "images"]
+"""What a model is asked to do."""
 
 
 class Call(Protocol):
@@ -14,6 +17,21 @@ class Call(Protocol):
     @property
     def model(self) -> str:
         """The model id or alias the client asked for."""
+        ...
+
+    @property
+    def kind(self) -> Kind:
+        """What the model is asked to do."""
+        ...
+
+    @property
+    def slow(self) -> bool:
+        """Whether nothing of the answer comes before all of it was made."""
+        ...
+
+    @property
+    def events(self) -> bool:
+        """Whether the answer is a stream of events: it may hold comments, and tell of its own failure."""
         ...
 
     @property

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
+from .call import Kind
 from .usage import Usage, count
 from .wishes import NO_WISHES, Wishes
 
@@ -132,6 +133,9 @@ class Origin:
 class ChatRequest:
     """One chat completion, as asked for. It is the chat's `Call`: it knows how to weigh itself."""
 
+    kind: ClassVar[Kind] = "chat"
+    slow: ClassVar[bool] = False
+
     model: str
     messages: tuple[Message, ...]
     origin: Origin
@@ -159,6 +163,11 @@ class ChatRequest:
     def choices(self) -> int:
         """How many answers were asked for."""
         return self.n
+
+    @property
+    def events(self) -> bool:
+        """Whether the answer is a stream of events."""
+        return self.stream
 
     def prompt_tokens(self, ratio: int) -> int:
         """Return the prompt's tokens by our own count (`usage.count`), images by a flat figure."""
@@ -252,6 +261,13 @@ class OpaqueDelta(NamedTuple):
     choice: int = 0
 
 
+class Embedded(NamedTuple):
+    """Vectors, in the order of what they were made of."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    choice: int = 0
+
+
 class UsageReport(NamedTuple):
     """What the upstream says it used; `trusted` is False where the figures cannot be true."""
 
@@ -275,6 +291,7 @@ Event = (
     | ImageDelta
     | ToolCallDelta
     | OpaqueDelta
+    | Embedded
     | ScoresDelta
     | UsageReport
     | Finished
@@ -287,6 +304,7 @@ CONTENT = (
     ImageDelta,
     ToolCallDelta,
     OpaqueDelta,
+    Embedded,
     Finished,
 )
 """Events that show the model has answered; the first of them decides a race."""

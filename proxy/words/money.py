@@ -28,7 +28,7 @@ _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[
 
 
 class Rates(NamedTuple):
-    """What each class of `Usage` costs, in nano-USD per million tokens, in the same order."""
+    """What each class of `Usage` costs, in nano-USD per million of its tokens or units, in the same order."""
 
     input: int = 0
     cache_read: int = 0
@@ -40,6 +40,9 @@ class Rates(NamedTuple):
     reasoning: int = 0
     output_audio: int = 0
     output_image: int = 0
+    characters: int = 0
+    seconds: int = 0
+    images: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
     echo     says the last user message back
     lorem    says three-letter words; one chunk, one token
     tool     calls the first tool offered, then answers with the tool's result
+    embed, speech, transcribe, image
+             make what their names say (`upstream.sim.media`)
 
     key         value    meaning                                                  default
     tokens      N        length of lorem's answer (`max_tokens` cuts it)          16
@@ -29,6 +31,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 MODELS: Final = ("echo", "lorem", "tool")
+MEDIA: Final = ("embed", "speech", "transcribe", "image")
+"""Models that answer no chats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def is_script(model: str) -> bool:
 def read_script(model: str) -> Script:
     """Read a model's name. Raises ValueError where it is no script."""
     name, _, options = model.partition(":")
-    if name not in MODELS:
+    if name not in MODELS and name not in MEDIA:
         raise ValueError(f"no such model: {name}")
     values: dict[str, Any] = {}
     for option in options.split(",") if options else ():

@@ -1,4 +1,4 @@
-"""What a request used, in disjoint token classes, and how text is counted where nobody reported it.
+"""What a request used: tokens in disjoint classes, other units, and how text is counted where nobody did.
 
 Providers overlap their figures (OpenAI counts cached tokens inside the prompt, Anthropic outside);
 each wire makes them disjoint, so that a price is one multiplication per class and the sum is the total.
@@ -6,7 +6,7 @@ each wire makes them disjoint, so that a price is one multiplication per class a
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 DEFAULT_RATIO = 4000
 """Thousandths of a UTF-8 byte per token: four bytes, the usual figure for English text."""
@@ -16,7 +16,7 @@ MAX_TOKENS = 10_000_000
 
 
 class Usage(NamedTuple):
-    """Tokens of one request, each counted in exactly one class."""
+    """Tokens of one request, each counted in exactly one class, and what is sold by other units."""
 
     input: int = 0
     cache_read: int = 0
@@ -28,6 +28,12 @@ class Usage(NamedTuple):
     reasoning: int = 0
     output_audio: int = 0
     output_image: int = 0
+    characters: int = 0
+    """Of a text that is to be spoken, in code points."""
+    seconds: int = 0
+    """Of sound that was listened to, rounded up."""
+    images: int = 0
+    """That were made."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -37,12 +43,17 @@ class Usage(NamedTuple):
     @property
     def completion_tokens(self) -> int:
         """All that came out, reasoning included."""
-        return sum(self[6:])
+        return sum(self[6:10])
 
     @property
     def total_tokens(self) -> int:
-        """All of it."""
-        return sum(self)
+        """All of it; units that are no tokens do not count."""
+        return sum(self[:10])
+
+    @property
+    def asked(self) -> Usage:
+        """What is owed for the question alone, whatever becomes of the answer."""
+        return Usage(*self[:6], characters=self.characters, seconds=self.seconds)
 
 
 def count(text_bytes: int, ratio: int) -> int:
@@ -57,3 +68,7 @@ def count(text_bytes: int, ratio: int) -> int:
 def text_size(text: str) -> int:
     """Return the UTF-8 length of `text` without encoding it where it is ASCII."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+UNITS: Final = frozenset(Usage._fields[10:])
+"""Classes that are no tokens."""

@@ -13,7 +13,8 @@ from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from proxy.dialects.base import Answer, Bill, Encoder, error_headers
-from proxy.dialects.openai import OpenAIDialect, Style
+from proxy.dialects.openai import OpenAIDialect
+from proxy.dialects.openai_faces import Style
 from proxy.dialects.openai_stream import StreamEncoder
 from proxy.dialects.openai_whole import WholeEncoder
 from proxy.wires.openai_stream import OpenAIDecoder

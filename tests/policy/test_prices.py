@@ -47,7 +47,8 @@ def test_a_stale_file_is_told(monkeypatch: Any, tmp_path: Any, capsys: Any) -> N
 def usage_of(chance: random.Random) -> Usage:
     """Make a usage, now and then one that a long-prompt tier applies to."""
     scale = 10 ** chance.randint(1, 6)
-    return Usage(*[chance.randint(0, scale) if chance.random() < 0.6 else 0 for _ in Usage._fields])
+    usage = Usage(*[chance.randint(0, scale) if chance.random() < 0.6 else 0 for _ in Usage._fields])
+    return usage._replace(seconds=usage.seconds % 10_000 * 10)  # Groq has a least length, of ten seconds
 
 
 def inclusive(usage: Usage) -> LibraryUsage:
@@ -66,6 +67,9 @@ def inclusive(usage: Usage) -> LibraryUsage:
         output_reasoning_tokens=usage.reasoning,
         output_audio_tokens=usage.output_audio,
         output_image_tokens=usage.output_image,
+        input_characters=usage.characters,
+        audio_seconds=usage.seconds,
+        input_audio_seconds=usage.seconds,
     )
 
 
@@ -79,7 +83,7 @@ def noisy(prices: Any) -> bool:
             [value] if isinstance(value, Decimal) else [value.base, *[t.price for t in value.tiers]]
         )
     ]
-    return any(price * 10**9 % 1 for price in exact_ones)
+    return any("hours" in name for name in vars(prices)) or any(price * 10**9 % 1 for price in exact_ones)
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -143,9 +147,25 @@ def test_a_provider_falls_back_one_step() -> None:
     assert "claude-3-5-haiku-latest" not in BOOK.models("azure")
 
 
-def test_what_has_no_price_for_tokens_is_unpriced_and_free_ones_are_free() -> None:
-    assert BOOK.price("openai", "whisper-1", NOW) is None
-    listing = BOOK.find("openai", "whisper-1")
+@pytest.mark.parametrize(
+    ("source", "model", "rates"),
+    [
+        ("openai", "whisper-1", {"seconds": 100_000_000_000}),
+        ("openai", "tts-1", {"characters": 15_000_000_000}),
+        ("groq", "whisper-large-v3", {"seconds": 30_833_333_333}),
+        ("openai", "text-embedding-3-small", {"input": 20_000_000}),
+    ],
+)
+def test_units_that_are_no_tokens_have_prices(source: str, model: str, rates: dict[str, int]) -> None:
+    entry = BOOK.price(source, model, NOW)
+    assert entry is not None
+    assert {name: getattr(entry.price.rates, name) for name in rates} == rates
+    assert entry.price.rates.output == 0
+
+
+def test_what_has_no_price_we_bill_by_is_unpriced_and_free_ones_are_free() -> None:
+    assert BOOK.price("openai", "moderation", NOW) is None
+    listing = BOOK.find("openai", "moderation")
     assert listing is not None
     assert not listing.priced
     free = BOOK.price("openrouter", "agentica-org/deepcoder-14b-preview:free", NOW)
@@ -205,7 +225,7 @@ def test_tiers_of_several_classes_are_laid_over_one_another() -> None:
     price = listing.at(NOW)
     assert price is not None
     assert price.request == 7
-    seen = {tokens: price.rates_for(tokens)[::6] for tokens in (100, 101, 200, 201, 300, 301)}
+    seen = {tokens: price.rates_for(tokens)[:7:6] for tokens in (100, 101, 200, 201, 300, 301)}
     assert seen == {100: (1, 10), 101: (2, 10), 200: (2, 10), 201: (2, 20), 300: (2, 20), 301: (3, 20)}
     assert price.rates_for(301).cache_read == 3
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from proxy.policy.estimate import weigh
 from proxy.policy.plan import Plan, Terms
 from proxy.policy.prices import PriceBook
-from proxy.policy.routes import ALIASES, FREE, SIM_PRICE, Routes
+from proxy.policy.routes import ALIASES, FREE, SIM_MODELS, SIM_PRICE, Routes
 from proxy.policy.routing import Router
 from proxy.settings import Alias, Deployment, Model, Money, Provider, Settings, Timeouts, load
 from proxy.words.chat import ChatRequest, Message, Origin, TextPart
@@ -107,7 +107,7 @@ def test_an_id_goes_where_the_contract_says(asked: str, model: str, candidates: 
 def test_aliases_are_the_operators_first_then_auto() -> None:
     aliases = {
         "auto": Alias(("plain",)),
-        "fast": Alias(("openai/whisper-1", "sim/echo")),
+        "fast": Alias(("openai/moderation", "sim/echo")),
         "house": Alias(("mini",)),
     }
     known = settings(aliases=aliases)
@@ -115,7 +115,7 @@ def test_aliases_are_the_operators_first_then_auto() -> None:
     assert terms("fast", known).model == "sim/echo", "the first has no price"
     assert terms("house", known).model == "mini"
     assert terms("auto", Settings(providers=(SIM,))).model == "sim/echo"
-    assert refusal("dead", settings(aliases={"dead": Alias(("openai/whisper-1",))})).detail == {
+    assert refusal("dead", settings(aliases={"dead": Alias(("openai/moderation",))})).detail == {
         "reason": "unpriced"
     }
 
@@ -164,7 +164,7 @@ def test_a_service_tier_has_its_price() -> None:
 
 
 def test_what_has_no_price_is_refused_unless_the_operator_allows_it() -> None:
-    for name in ("local/llama", "openai/whisper-1", "openai/no-such-model"):
+    for name in ("local/llama", "openai/moderation", "openai/no-such-model"):
         error = refusal(name)
         assert (error.name, error.detail) == ("model_not_found", {"reason": "unpriced"})
         found = terms(name, settings(money=Money(allow_unpriced=True)))
@@ -285,13 +285,14 @@ def test_the_catalogue_lists_what_can_be_asked_for() -> None:
     entries = {entry.id: entry for entry in known.catalogue(NOW)}
     assert list(entries)[:2] == ["mini", "plain"]
     assert {"sim/echo", "sim/lorem", "openai/gpt-4o-mini", "openrouter/openai/gpt-4o-mini"} <= entries.keys()
-    assert not entries.keys() & {*ALIASES, "openai/whisper-1"}
+    assert not entries.keys() & {*ALIASES, "openai/moderation"}
     assert not [name for name in entries if name.startswith("local/")]
     assert (entries["mini"].provider, entries["mini"].max_output_tokens) == ("openai", 1000)
     assert entries["mini"].name == "gpt 4o mini"
     for name, entry in entries.items():
         assert known.find(name, NOW) == entry
-        assert known.plan(chat(name), ANYONE, NOW).first.model == name
+        if not {"embeddings", "speech", "transcription", "images"} & set(entry.capabilities):
+            assert known.plan(chat(name), ANYONE, NOW).first.model == name
 
 
 def test_a_catalogue_price_has_the_markup_in_it() -> None:
@@ -370,7 +371,7 @@ def test_a_hold_covers_any_answer_within_the_limits(prompt: int, asked: int | No
 def test_the_defaults_serve_sim_with_money_that_moves() -> None:
     known = router(load(None, {}, here=Path()))
     assert weigh(chat(""), known.plan(chat(""), ANYONE, NOW)).hold > 0
-    assert [entry.id for entry in known.catalogue(NOW)] == ["sim/echo", "sim/lorem"]
+    assert [entry.id for entry in known.catalogue(NOW)] == list(SIM_MODELS)
     assert repr(known) == "<Router 0 models, 1 providers>"
 
 

@@ -30,11 +30,8 @@ NOT_CARRIED = {
     "output_citation_mtok": "billed as output",
     "web_searches_kcount": "tools a provider runs itself are refused",
     "storage_searches_kcount": "as web searches",
-    "audio_hours": "not a chat",
-    "input_audio_hours": "not a chat",
     "input_document_kpages": "not a chat",
     "input_annotated_document_kpages": "not a chat",
-    "input_mchars": "not a chat",
     "input_text_messages_kcount": "not a chat",
 }
 """Prices of the library that our rows leave out, and what that means."""

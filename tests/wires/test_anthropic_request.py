@@ -17,8 +17,7 @@ from proxy.wires.anthropic import AnthropicWire
 from proxy.wires.base import Target
 from proxy.words.chat import Origin
 from proxy.words.errors import GatewayError
-from proxy.words.usage import Usage
-from proxy.words.wishes import NO_WISHES
+from proxy.words.media import SpeechRequest
 
 WIRE = AnthropicWire()
 OLD = Target("claude-sonnet-4-5")
@@ -59,12 +58,8 @@ class TestHeaders:
         assert headers["x-api-key"] == "sk-ant-1"
         assert "authorization" not in headers
 
-    def test_without_a_key_a_stream_of_one_version_is_asked_for(self) -> None:
-        assert dict(WIRE.headers(None)) == {
-            "content-type": "application/json",
-            "accept": "text/event-stream",
-            "anthropic-version": "2023-06-01",
-        }
+    def test_without_a_key_one_version_is_asked_for(self) -> None:
+        assert dict(WIRE.headers(None)) == {"anthropic-version": "2023-06-01"}
 
 
 def user(*blocks: Any) -> dict[str, Any]:
@@ -552,25 +547,12 @@ class TestSameLanguage:
         assert anthropic(body) == {**body, "model": OLD.model, "stream": True}
 
 
-class Speech:
-    """A call that is no chat."""
-
-    model = "tts"
-    stream = False
-    max_tokens = None
-    choices = 1
-    wishes = NO_WISHES
-
-    def prompt_tokens(self, ratio: int) -> int:
-        return 1
-
-    def forecast(self, ratio: int, output_cap: int) -> Usage:
-        return Usage()
+SPEECH = SpeechRequest(model="tts", origin=Origin("openai", {}), characters=1, told_bytes=1)
 
 
 def test_a_call_that_is_no_chat_is_refused() -> None:
     with pytest.raises(GatewayError) as caught:
-        WIRE.encode(Speech(), OLD)
+        WIRE.encode(SPEECH, OLD)
     assert caught.value.name == "unsupported_parameter"
 
 

@@ -13,14 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.dialects.openai_request import read_chat
-from proxy.wires.base import Target
+from proxy.wires.base import STREAMING, Target
 from proxy.wires.gemini import GeminiWire
 from proxy.wires.gemini_contents import MINTED, UNSIGNED
 from proxy.words.call import Call
 from proxy.words.chat import Origin
 from proxy.words.errors import GatewayError
-from proxy.words.usage import Usage
-from proxy.words.wishes import NO_WISHES
+from proxy.words.media import SpeechRequest
 
 WIRE = GeminiWire()
 MODEL = "gemini-2.5-flash"
@@ -85,7 +84,8 @@ class TestEnvelope:
         assert "key" not in outgoing.path
 
     def test_without_a_key_a_stream_of_json_is_asked_for(self) -> None:
-        assert dict(WIRE.headers(None)) == {"content-type": "application/json", "accept": "text/event-stream"}
+        assert WIRE.headers(None) == ()
+        assert WIRE.encode(read_chat({"messages": [HI]}), Target(MODEL)).headers == STREAMING
 
     @pytest.mark.parametrize(
         ("asked", "path"),
@@ -113,16 +113,7 @@ class TestEnvelope:
         }
 
     def test_other_calls_are_refused(self) -> None:
-        class Other:
-            model, stream, max_tokens, choices, wishes = "m", False, None, 1, NO_WISHES
-
-            def prompt_tokens(self, ratio: int) -> int:
-                return 0
-
-            def forecast(self, ratio: int, output_cap: int) -> Usage:
-                return Usage()
-
-        call: Call = Other()
+        call: Call = SpeechRequest(model="m", origin=Origin("openai", {}), characters=1, told_bytes=1)
         with pytest.raises(GatewayError) as caught:
             WIRE.encode(call, Target(MODEL))
         assert caught.value.name == "unsupported_parameter"

@@ -12,12 +12,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from proxy.dialects.openai_request import read_chat
-from proxy.wires.base import Target
+from proxy.wires.base import STREAMING, Target
 from proxy.wires.openai import OpenAIWire
 from proxy.words.chat import ChatRequest, ImagePart, Origin
 from proxy.words.errors import GatewayError, Trouble
-from proxy.words.usage import Usage
-from proxy.words.wishes import NO_WISHES
+from proxy.words.media import MediaCall
 
 WIRE = OpenAIWire()
 TARGET = Target("upstream-model")
@@ -48,7 +47,7 @@ class TestHeaders:
         assert "authorization" not in dict(WIRE.headers(None))
 
     def test_a_stream_of_json_is_asked_for(self) -> None:
-        assert dict(WIRE.headers(None)) == {"content-type": "application/json", "accept": "text/event-stream"}
+        assert dict(STREAMING) == {"content-type": "application/json", "accept": "text/event-stream"}
 
 
 class TestSameLanguage:
@@ -256,25 +255,13 @@ class TestAnotherLanguage:
         assert "stream_options" not in plain
 
 
-class Speech:
-    """A call that is no chat."""
-
-    model = "tts"
-    stream = False
-    max_tokens = None
-    choices = 1
-    wishes = NO_WISHES
-
-    def prompt_tokens(self, ratio: int) -> int:
-        return 1
-
-    def forecast(self, ratio: int, output_cap: int) -> Usage:
-        return Usage()
+class Unknown(MediaCall):
+    """A call that no wire has heard of."""
 
 
-def test_a_call_that_is_no_chat_is_refused() -> None:
+def test_a_call_of_an_unknown_kind_is_refused() -> None:
     with pytest.raises(GatewayError) as caught:
-        WIRE.encode(Speech(), TARGET)
+        WIRE.encode(Unknown(model="m", origin=Origin("openai", {})), TARGET)
     assert caught.value.name == "unsupported_parameter"
 
 

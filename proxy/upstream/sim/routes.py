@@ -11,7 +11,7 @@ from proxy.dialects.base import parse_json
 from proxy.words.errors import GatewayError
 from proxy.words.script import Script, read_script
 
-from . import anthropic, gemini, openai
+from . import anthropic, gemini, media, openai
 from .answer import ASKED_FOR
 from .prompt import BadRequestError, Prompt
 from .reply import SimReply
@@ -42,7 +42,10 @@ class _Route(NamedTuple):
 
 def answer(path: str, body: bytes) -> SimReply:
     """Answer a POST; `path` may have the protocol's version before it, and has no query."""
-    route = _find(_VERSION.sub("", path, count=1))
+    path = _VERSION.sub("", path, count=1)
+    if path in media.PATHS:
+        return _media(path, body)
+    route = _find(path)
     if route is None:
         return refusal(openai, 404, "There is no such route.")
     try:
@@ -82,6 +85,19 @@ def refusal(wire: _Wire, status: int, message: str, retry_after: int | None = No
     if wire is gemini:
         return SimReply.plain(status, gemini.failure(status, message, retry_after))
     return SimReply.plain(status, wire.failure(status, message), {"retry-after": str(retry_after)})
+
+
+def _media(path: str, body: bytes) -> SimReply:
+    try:
+        given = media.read(path, body)
+        script = read_script(str(given.get("model")))
+        if script.fail is not None:
+            return refusal(openai, script.fail, ASKED_FOR, script.retry_after)
+        return media.reply(path, script, given)
+    except BadRequestError as error:
+        return refusal(openai, 400, str(error))
+    except ValueError as error:
+        return refusal(openai, 404, str(error))
 
 
 def _find(path: str) -> _Route | None:

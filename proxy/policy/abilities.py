@@ -1,0 +1,79 @@
+"""Which model can be asked to do what: a table, the operator's word before the library's, then the name.
+
+What a model cannot do is refused before anything is held, by a sentence that names it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Final, get_args
+
+from proxy.settings import WireName
+from proxy.words.call import Kind
+from proxy.words.errors import GatewayError
+
+KINDS: Final[frozenset[Kind]] = frozenset(get_args(Kind))
+SERVED: Final[Mapping[WireName, frozenset[Kind]]] = {
+    "openai": KINDS,
+    "sim": KINDS,
+    "gemini": frozenset({"chat", "embeddings"}),
+    "anthropic": frozenset({"chat"}),
+}
+"""What each wire has words for."""
+NAMES: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = (
+    ("embeddings", re.compile(r"embed|(^|/)(bge|e5|gte|voyage|minilm|multilingual-e5)-")),
+    ("transcription", re.compile(r"whisper|transcri|(^|[-/])stt\b")),
+    ("speech", re.compile(r"(^|/)tts-|^(?!.*gemini).*-tts\b|(^|/)speech\b|playai-tts|orpheus|kokoro")),
+    (
+        "images",
+        re.compile(
+            r"(^|/)(dall-e|gpt-image|chatgpt-image|imagen|flux|image\b|stable-diffusion|grok-.*image)"
+        ),
+    ),
+)
+"""What the names of models tell that are made for one thing alone; the first that fits counts."""
+UNITS: Final[Mapping[str, Kind]] = {
+    "characters": "speech",
+    "seconds": "transcription",
+    "images": "images",
+}
+"""What is sold by a unit and not by tokens is made for that."""
+_CHAT: Final[frozenset[Kind]] = frozenset({"chat"})
+_WORDS: Final[Mapping[Kind, str]] = {
+    "chat": "answer chats",
+    "embeddings": "make embeddings",
+    "speech": "speak",
+    "transcription": "transcribe recordings",
+    "images": "make images",
+}
+
+
+def abilities(model: str, declared: Collection[str], sold: Collection[str]) -> frozenset[Kind]:
+    """Return what a model can be asked to do.
+
+    `model` is the id its provider knows it by; `declared` are its capabilities in the settings, which decide
+    if any of them is a kind of request; `sold` are the classes of usage that it has a price for.
+    """
+    told = KINDS.intersection(declared)
+    if told:
+        return told
+    name = model.lower()
+    for kind, pattern in NAMES:
+        if pattern.search(name):
+            return frozenset({kind})
+    if sold and UNITS.keys() >= set(sold):
+        return frozenset(UNITS[unit] for unit in sold)
+    return _CHAT
+
+
+def unable(name: str, kind: Kind) -> GatewayError:
+    """Return the refusal of a request that its model is not made for."""
+    text = f"The model '{name[:64]}' cannot {_WORDS[kind]}."
+    return GatewayError("invalid_request", text, param="model", detail={"reason": "unable"})
+
+
+def unserved(name: str, kind: Kind) -> GatewayError:
+    """Return the refusal of a request that no provider of its model has a protocol for."""
+    text = f"No provider of the model '{name[:64]}' can {_WORDS[kind]} through this gateway."
+    return GatewayError("unsupported_parameter", text, param="model")
