@@ -10,6 +10,7 @@ from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
 
 from .http import Reply, Request
+from .load import Load
 from .models import ModelRoutes
 
 Handler = Callable[[Request, Reply], Awaitable[None]]
@@ -25,6 +26,7 @@ class Routes:
     def __init__(self, models: ModelRoutes) -> None:
         self._models = models
         self._known: dict[tuple[str, str], Handler] = {}
+        self._completions = frozenset(base + _COMPLETIONS for base, _ in _BASES)
         for base, dialect in _BASES:
             self._known["POST", base + _COMPLETIONS] = self._chat(dialect)
             self._known["GET", base + "models"] = self._catalogue(dialect)
@@ -42,6 +44,15 @@ class Routes:
     def expel(self) -> None:
         """End what runs, telling its clients."""
         self._models.expel()
+
+    @property
+    def load(self) -> Load:
+        """The requests to models that run."""
+        return self._models.load
+
+    def dear(self, method: str, path: str) -> bool:
+        """Whether what is asked there is a model, which is what there may be too much of."""
+        return method == "POST" and path in self._completions
 
     def _rare(self, method: str, rest: str, dialect: OpenAIDialect) -> Handler:
         if rest.startswith("models/"):
