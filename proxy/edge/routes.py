@@ -18,15 +18,20 @@ Handler = Callable[[Request, Reply], Awaitable[None]]
 _AGGREGATOR: Final = OpenAIDialect("aggregator")
 _BASES: Final = (("/api/v1/", _AGGREGATOR), ("/v1/", OpenAIDialect("gateway")))
 _COMPLETIONS: Final = "chat/completions"
+_DEAR: Final = frozenset(base + _COMPLETIONS for base, _ in _BASES)
 
 
 class Routes:
-    """The paths of this gateway."""
+    """The paths of this gateway.
+
+    Attributes:
+        load: the requests to models that run.
+    """
 
     def __init__(self, models: ModelRoutes) -> None:
         self._models = models
+        self.load: Load = models.load
         self._known: dict[tuple[str, str], Handler] = {}
-        self._completions = frozenset(base + _COMPLETIONS for base, _ in _BASES)
         for base, dialect in _BASES:
             self._known["POST", base + _COMPLETIONS] = self._chat(dialect)
             self._known["GET", base + "models"] = self._catalogue(dialect)
@@ -45,14 +50,9 @@ class Routes:
         """End what runs, telling its clients."""
         self._models.expel()
 
-    @property
-    def load(self) -> Load:
-        """The requests to models that run."""
-        return self._models.load
-
     def dear(self, method: str, path: str) -> bool:
         """Whether what is asked there is a model, which is what there may be too much of."""
-        return method == "POST" and path in self._completions
+        return method == "POST" and path in _DEAR
 
     def _rare(self, method: str, rest: str, dialect: OpenAIDialect) -> Handler:
         if rest.startswith("models/"):

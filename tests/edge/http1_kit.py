@@ -15,6 +15,7 @@ from proxy.edge.drain import Stop
 from proxy.edge.http import ClientGoneError, Reply, Request
 from proxy.edge.http1 import serve_http1
 from proxy.edge.http1_limits import Limits
+from proxy.edge.load import Load
 from proxy.edge.models import refuse
 from proxy.edge.routes import Handler, Routes, dialect_of
 from proxy.edge.server import listen
@@ -30,6 +31,7 @@ class Ledger(Routes):
     """Routes of the test's own. `seen`: the paths handlers were called for; `bodies`: what they read."""
 
     def __init__(self) -> None:
+        self.load = Load(1000)
         self.seen: list[str] = []
         self.bodies: list[bytes] = []
         self.started, self.gone, self.go_on = trio.Event(), trio.Event(), trio.Event()

@@ -27,18 +27,22 @@ class Loop:
         return sum(self.load.enter() for _ in range(callers))
 
 
+def tight(loop: Loop) -> bool:
+    return loop.load.tight
+
+
 @pytest.mark.parametrize("turns", [(), (LONG, LONG), (LONG, LONG, SHORT, LONG, LONG), (SHORT,) * 10])
 def test_a_burst_is_let_in(turns: tuple[float, ...]) -> None:
     loop = Loop()
     loop.turn(*turns)
     assert loop.let_in(500) == 500
-    assert not loop.load.tight
+    assert not tight(loop)
 
 
 def test_after_three_long_turns_few_are_let_in_and_more_after_short_ones() -> None:
     loop = Loop()
     loop.turn(LONG, LONG, LONG)
-    assert loop.load.tight
+    assert tight(loop)
     long = loop.let_in(200)
     assert 0 < long <= LONG * 200
     for _ in range(3):
@@ -54,12 +58,12 @@ def test_it_ends_a_second_after_the_last_was_sent_away() -> None:
     loop.turn(LONG, LONG, LONG)
     for _ in range(5):
         loop.turn(0.5)
-        assert loop.load.tight
+        assert tight(loop)
         assert loop.let_in(500) < 500
     loop.turn(0.05, 0.9)
-    assert loop.load.tight
+    assert tight(loop)
     loop.turn(0.2)
-    assert not loop.load.tight
+    assert not tight(loop)
     assert loop.let_in(500) == 500
 
 
@@ -78,10 +82,10 @@ def test_who_may_enter_in_the_next_turn_does_not_need_room_twice() -> None:
 def test_the_number_of_requests_is_a_bound_for_all() -> None:
     loop = Loop(most=3)
     assert loop.let_in(5) == 3
-    assert loop.load.tight
+    assert tight(loop)
     assert not loop.load.knock()
     loop.load.leave()
-    assert not loop.load.tight
+    assert not tight(loop)
     assert loop.load.enter()
     assert loop.load.shed == 3
 
