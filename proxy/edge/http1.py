@@ -85,10 +85,12 @@ async def serve_http1(
                     await stop.asked.wait()
                     accepting.cancel_scope.cancel()
                 listening.close()
+                _log.info("draining: %d requests run and have %g s", routes.load.running, settings.drain)
                 doorman.stop()
                 await hypercorn.stop()
                 cut = partial(doorman.cut, connections.cancel_scope)
-                background.start_soon(drain, settings.drain, stop, routes.expel, cut)
+                background.start_soon(drain, settings.drain, stop, partial(_expel, routes), cut)
+            _log.info("drained")
             background.cancel_scope.cancel()
 
 
@@ -189,6 +191,11 @@ class _Doorman:
         for connection in self._inside:
             connection.peer.cut()
         tasks.cancel()
+
+
+def _expel(routes: Routes) -> None:
+    _log.info("draining: the time is over for %d requests, whose clients are told", routes.load.running)
+    routes.expel()
 
 
 def _turn_away(sock: socket.socket) -> None:
