@@ -1,7 +1,7 @@
 """Clients that are slow on purpose: what the others notice of them, with and without, in one run.
 
-Some ask for an endless answer and do not read it, some drip their head byte by byte, some their body. When the
-gateway cuts one off it comes back at once. The others ask at a steady pace, and are timed from when each
+Some ask for an endless answer and do not read it, some drip their head byte by byte, some their body. When
+the gateway cuts one off it comes back at once. The others ask at a steady pace, and are timed from when each
 request was due.
 """
 
@@ -33,7 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--stalled", type=int, default=500, metavar="N", help="clients that do not read")
     parser.add_argument("--slow", type=int, default=1000, metavar="N", help="heads and bodies in drips")
-    parser.add_argument("--rate", type=float, default=100, metavar="N", help="requests a second of the others")
+    parser.add_argument(
+        "--rate", type=float, default=100, metavar="N", help="requests a second of the others"
+    )
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     parser.add_argument("--seconds", type=float, default=6, metavar="S", help="of each window")
     parser.add_argument("--settle", type=float, default=_SETTLE, metavar="S", help="for the crowd to come in")
@@ -64,7 +66,9 @@ def run(options: argparse.Namespace) -> int:
         ("CPU in the crowd", f"{median(each.cpu_percent or 0 for each in beside):.0f} %"),
         ("failed", f"{sum(each.failed for each in (*without, *beside))}"),
     ]
-    title = f"{options.rate:g} requests a second beside {options.stalled} stalled and {options.slow} slow clients"
+    title = (
+        f"{options.rate:g} requests a second beside {options.stalled} stalled and {options.slow} slow clients"
+    )
     show(title, rows, path)
     return 0
 

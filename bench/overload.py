@@ -19,7 +19,17 @@ from bench.workload import Workload
 
 _MODEL = "mock-n1-s369"
 _CONNECTIONS = 6000
-_HEAD = ["load", "arrivals/s", "answered/s", "refused/s", "refused p50", "p99 ms", "CPU us each", "CPU %", "lost"]
+_HEAD = [
+    "load",
+    "arrivals/s",
+    "answered/s",
+    "refused/s",
+    "refused p50",
+    "p99 ms",
+    "CPU us each",
+    "CPU %",
+    "lost",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--times", default="2,4", metavar="LIST", help="arrivals, in capacities")
     parser.add_argument("--seconds", type=float, default=10, metavar="S", help="of each window")
     parser.add_argument("--warmup", type=float, default=5, metavar="S", help="of the flood, before it")
-    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="results go to DIR/overload.json")
+    parser.add_argument(
+        "--out", type=Path, default=OUT, metavar="DIR", help="results go to DIR/overload.json"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,9 +76,7 @@ def flood(times: Sequence[float], seconds: float, warmup: float) -> tuple[Sample
         for each in times:
             rate = each * usual.request_throughput
             name = f"{each:g} times that"
-            sample = window(
-                Workload(name, "", _MODEL, _CONNECTIONS, stream=False, warmup=warmup, rate=rate)
-            )
+            sample = window(Workload(name, "", _MODEL, _CONNECTIONS, stream=False, warmup=warmup, rate=rate))
             floods.append(Flood(each, rate, sample, _cost(sample, usual)))
         place.gateway.verify()
     say("")
