@@ -70,8 +70,8 @@ async def _hold(place: House, streams: int, taken: Taken) -> None:
         stream = await connect(place.target.port)
         held.append(stream)
         await stream.send_all(request(place.gateway.key, _HELD))
-        if number % 20 == 19:
-            await trio.sleep(0.02)
+        if number % 10 == 9:
+            await trio.sleep(0.05)
     for stream in held:
         answer = b""
         while b'"content"' not in answer:
