@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -106,7 +106,7 @@ def prepare(
     directory: Path,
     *,
     upstreams: Sequence[int],
-    models: Sequence[str],
+    models: Mapping[str, Sequence[str]],
     strategy: str = "failover",
     synchronous: str = "FULL",
     drain: float = 30,
@@ -114,9 +114,9 @@ def prepare(
 ) -> Gateway:
     """Write its settings, make an account with credits and a key.
 
-    Each of the models is at each upstream, of which there is a provider for each port. `synchronous` is
-    the store's; NORMAL keeps the disk's latency out of what is measured. With `tls`, it speaks that to
-    clients and providers. Raises BenchError if it refuses.
+    There is a provider for each port of `upstreams`; `models` tells what each of them calls a model.
+    `synchronous` is the store's; NORMAL keeps the disk's latency out of what is measured. With `tls`, it
+    speaks that to clients and providers. Raises BenchError if it refuses.
     """
     directory.mkdir()
     port, metrics = free_port(), free_port()
@@ -134,8 +134,9 @@ def prepare(
         _PROVIDER.format(name=name, upstream=upstream, scheme=scheme, more=more)
         for name, upstream in names.items()
     )
-    for model in models:
-        deployments = ", ".join(f'{{provider = "{name}", model = "{model}"}}' for name in names)
+    for model, called in models.items():
+        pairs = zip(names, called, strict=True)
+        deployments = ", ".join(f'{{provider = "{name}", model = "{there}"}}' for name, there in pairs)
         text += _MODEL.format(model=model, deployments=deployments, strategy=strategy)
     settings.write_text(text)
     _run(settings, "accounts", "create", EMAIL, "--credits", str(_CREDITS))

@@ -44,7 +44,11 @@ def house(models: Sequence[str], *, drain: float = 30, provider: int | None = No
         directory = Path(stack.enter_context(temporary))
         port = provider or stack.enter_context(upstream(cores, directory))
         gateway = headrace.prepare(
-            directory / "headrace", upstreams=[port], models=models, synchronous="NORMAL", drain=drain
+            directory / "headrace",
+            upstreams=[port],
+            models={model: [model] for model in models},
+            synchronous="NORMAL",
+            drain=drain,
         )
         yield House(gateway, stack.enter_context(serving(gateway, cores)), cores)
 

@@ -88,7 +88,7 @@ def _naive(bed: Bed) -> Iterator[Target]:
 
 @contextlib.contextmanager
 def _headrace(bed: Bed) -> Iterator[Target]:
-    models = list(dict.fromkeys(workload.model for workload in bed.workloads))
+    models = {workload.model: [workload.model] for workload in bed.workloads}
     gateway = headrace.prepare(bed.directory / "headrace", upstreams=[bed.upstream], models=models)
     with serving(gateway, bed.cores) as target:
         yield target
@@ -97,7 +97,7 @@ def _headrace(bed: Bed) -> Iterator[Target]:
 @contextlib.contextmanager
 def _headrace_tls(bed: Bed) -> Iterator[Target]:
     """The same with TLS on both sides; needs OpenSSL's headers, for the C tools."""
-    models = list(dict.fromkeys(workload.model for workload in bed.workloads))
+    models = {workload.model: [workload.model] for workload in bed.workloads}
     tls = headrace.Certificates.make(bed.directory)
     with upstream(bed.cores, bed.directory, tls=tls) as port:
         directory = bed.directory / "headrace-tls"

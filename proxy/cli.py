@@ -58,6 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--bind", metavar="HOST:PORT", type=_bind)
     serve.set_defaults(run=_serve)
 
+    sim = commands.add_parser("sim", parents=[common], help="run a simulated provider, to develop against")
+    sim.add_argument("--bind", metavar="HOST:PORT", type=_bind, default="127.0.0.1:8400")
+    sim.set_defaults(run=_sim)
+
     _add_accounts(commands, shown)
     _add_credits(commands, shown)
     _add_keys(commands, shown)
@@ -202,6 +206,12 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
     from proxy.app import serve  # noqa: PLC0415 - see _command
 
     return serve(settings, options.bind)
+
+
+def _sim(_settings: Settings, options: argparse.Namespace) -> int:
+    from proxy.stand_in import serve_sim  # noqa: PLC0415 - see _command
+
+    return serve_sim(options.bind)
 
 
 def _config_check(settings: Settings, options: argparse.Namespace) -> int:

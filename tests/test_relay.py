@@ -83,6 +83,8 @@ class ScriptedDecoder:
 class LedgerEncoder:
     """Writes the text of frames, and keeps a ledger of how it was ended."""
 
+    media_type = "text/plain"
+
     def __init__(self, *, whole: bool = False) -> None:
         self.whole = whole
         self.events: list[Event] = []

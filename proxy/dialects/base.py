@@ -1,24 +1,29 @@
 """The seam of a dialect: how one kind of client is understood and answered.
 
-A new dialect is one file with these members and one row in `app.py`. Dialects do no I/O: bytes come in
-and bytes go out, and the doors carry them.
+A new dialect is one file with these members and its rows in `edge/surfaces.py`. Dialects do no I/O: bytes
+come in and bytes go out, and the doors carry them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
 from proxy.words.call import Call
+from proxy.words.catalogue import Offer
 from proxy.words.chat import Frame
 from proxy.words.errors import GatewayError, Window
 from proxy.words.usage import Usage
 
 MAX_DEPTH: Final = 64
 """Nesting of a request's JSON."""
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+JSON_TYPE: Final = "application/json"
+EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 
 
 class Bill(NamedTuple):
@@ -28,6 +33,24 @@ class Bill(NamedTuple):
     cost: int
     estimated: bool
     """The upstream gave no figures that can be believed; these are our own count."""
+
+
+@dataclass(slots=True)
+class Funds:
+    """What the ledger last said of an account while one of its requests runs, in nano-USD.
+
+    `available` is what it may spend beside this request, `held` what is held for it.
+    """
+
+    available: int = 0
+    held: int = 0
+
+    def after(self, cost: int) -> int:
+        """Return what may be spent once this request is settled at `cost`.
+
+        What the account's other requests did since the ledger spoke is not in it.
+        """
+        return max(self.available + self.held - cost, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +64,19 @@ class Answer:
     created: int
     """Unix seconds."""
     model: str
+    """The upstream's id of the model that answers."""
+    provider: str = ""
+    request_id: str = ""
+    funds: Funds = field(default_factory=Funds)
 
 
 class Encoder(Protocol):
     """One answer on its way to the client. Streaming and whole answers share this face."""
+
+    @property
+    def media_type(self) -> str:
+        """What it writes, for `Content-Type`; known from the start."""
+        ...
 
     def feed(self, frames: Sequence[Frame]) -> bytes:
         """Take upstream frames; return what goes out now."""
@@ -66,8 +98,12 @@ class Encoder(Protocol):
 class Dialect(Protocol):
     """One kind of client."""
 
-    def parse(self, body: bytes) -> Call:
-        """Read and check a request. Raises GatewayError naming the field at fault."""
+    def parse(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> Call:
+        """Read and check a request; header names are lower case.
+
+        Raises:
+            GatewayError: names the field at fault.
+        """
         ...
 
     def encoder(self, call: Call, answer: Answer) -> Encoder:
@@ -75,7 +111,23 @@ class Dialect(Protocol):
         ...
 
     def error(self, error: GatewayError, request_id: str) -> bytes:
-        """Write the body of a failed request."""
+        """Write the body of a failed request, as JSON."""
+        ...
+
+    def status(self, error: GatewayError) -> int:
+        """Return the HTTP status of a failed request."""
+        ...
+
+
+class Lister(Dialect, Protocol):
+    """A dialect that can tell of models."""
+
+    def models(self, offers: Iterable[Offer]) -> bytes:
+        """Write the list of models, as JSON."""
+        ...
+
+    def model(self, offer: Offer) -> bytes:
+        """Write one model, as JSON."""
         ...
 
 

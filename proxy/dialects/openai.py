@@ -7,7 +7,7 @@ OpenAI code on both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import orjson
@@ -18,7 +18,7 @@ from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError
 from proxy.words.money import per_token_text, usd_text
 
-from .base import Answer, Encoder, parse_json
+from .base import NO_HEADERS, Answer, Encoder, parse_json
 from .openai_request import read_chat
 from .openai_stream import StreamEncoder
 from .openai_whole import WholeEncoder
@@ -34,7 +34,7 @@ class OpenAIDialect:
     def __init__(self, style: Style) -> None:
         self.style = style
 
-    def parse(self, body: bytes) -> ChatRequest:
+    def parse(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> ChatRequest:
         """Read and check a chat completion request."""
         return read_chat(parse_json(body))
 
@@ -48,6 +48,10 @@ class OpenAIDialect:
     def error(self, error: GatewayError, request_id: str) -> bytes:
         """Write an error body."""
         return orjson.dumps({"error": {**self.describe(error), "request_id": request_id}})
+
+    def status(self, error: GatewayError) -> int:
+        """Return the status of a failure."""
+        return error.face.status
 
     def models(self, offers: Iterable[Offer]) -> bytes:
         """Write the list of models."""

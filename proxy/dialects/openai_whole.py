@@ -14,7 +14,7 @@ import orjson
 from proxy.words.chat import Frame
 from proxy.words.errors import GatewayError
 
-from .base import Answer, Bill
+from .base import JSON_TYPE, Answer, Bill
 from .openai_chunk import chunk_of
 from .openai_usage import usage_object
 
@@ -29,6 +29,8 @@ _DROPPED: Final = frozenset({"choices", "usage", "object", "obfuscation"})
 
 class WholeEncoder:
     """One whole answer; nothing goes out before the end."""
+
+    media_type = JSON_TYPE
 
     __slots__ = ("_answer", "_choices", "_reported", "_top")
 

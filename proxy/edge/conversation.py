@@ -1,4 +1,4 @@
-"""One chat completion on one connection: opening it, answering it, and what happens if the client leaves."""
+"""One question on one connection: opening it, answering it, and what happens if the client leaves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from proxy.dialects.base import Answer, error_headers, window_headers
+from proxy.dialects.base import EVENT_STREAM, error_headers, window_headers
 from proxy.exchange import Exchange, window_of
 from proxy.relay import Relay
 from proxy.words.errors import GatewayError
@@ -24,11 +24,6 @@ FIRST_COMMENT_AFTER: Final = 10.0
 """Seconds a stream's status line waits for the first event."""
 
 _log = logging.getLogger("headrace.edge")
-_SSE: Final = {
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-cache",
-    "x-accel-buffering": "no",
-}
 
 
 class Conversation:
@@ -88,7 +83,7 @@ class Conversation:
         """Keep a silent stream open; see `http.Watcher`."""
         self._started = True
         self.alarm = trio.current_time() + COMMENT_EVERY
-        return 200, {**_SSE, **self._identity()}, KEEP_ALIVE
+        return 200, {**_streaming(EVENT_STREAM), **self._identity()}, KEEP_ALIVE
 
     async def _answer(self) -> None:
         exchange = self._exchange
@@ -121,7 +116,7 @@ class Conversation:
         if exchange.call.stream:
             if not self._started:
                 self._started = True
-                await self._reply.start(200, {**_SSE, **self._headers()})
+                await self._reply.start(200, {**_streaming(relay.media_type), **self._headers()})
             await self._reply.relay(transfer)
         else:
             body = await self._reply.collect(transfer)
@@ -144,9 +139,9 @@ class Conversation:
         if not self._started:
             body = exchange.dialect.error(error, self._label)
             headers = {**JSON, **self._identity(), **error_headers(error)}
-            await self._reply.whole(error.face.status, headers, body)
+            await self._reply.whole(exchange.dialect.status(error), headers, body)
             return
-        await self._reply.send(_late_failure(exchange, error))
+        await self._reply.send(exchange.late_failure(error))
         await self._reply.end()
 
     def _cut_short(self, error: GatewayError) -> None:
@@ -195,7 +190,7 @@ class Conversation:
         return ";".join(told)
 
     def _whole_headers(self, relay: Relay) -> dict[str, str]:
-        headers = {**JSON, **self._headers()}
+        headers = {"content-type": relay.media_type, **self._headers()}
         if relay.bill is not None:
             per_usd = self._exchange.core.settings.money.credits_per_usd
             headers["x-gateway-cost"] = credits_text(relay.bill.cost, per_usd)
@@ -204,13 +199,5 @@ class Conversation:
         return headers
 
 
-def _late_failure(exchange: Exchange, error: GatewayError) -> bytes:
-    """Write a failure for a client that got its 200 before there was an answer."""
-    answer = Answer(
-        generation_id=exchange.generation_id,
-        language="openai",
-        credits_per_usd=exchange.core.settings.money.credits_per_usd,
-        created=int(exchange.receipt.started_unix),
-        model=exchange.receipt.model,
-    )
-    return exchange.dialect.encoder(exchange.call, answer).fail(error)
+def _streaming(media_type: str) -> dict[str, str]:
+    return {"content-type": media_type, "cache-control": "no-cache", "x-accel-buffering": "no"}

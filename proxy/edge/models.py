@@ -1,22 +1,24 @@
-"""The model routes: a chat completion from head to end, and the catalogue. Both doors call these."""
+"""The model routes: a question from head to end, and the catalogue. Both doors call these."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 import trio
 
-from proxy.dialects.base import error_headers
-from proxy.dialects.openai import OpenAIDialect
+from proxy.dialects.base import NO_HEADERS, Dialect, Lister, error_headers
 from proxy.dialects.wishes import read_strategy
 from proxy.exchange import Core, Exchange
+from proxy.words.call import Call
+from proxy.words.catalogue import Offer
 from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
+from proxy.words.principal import Principal
 
 from .bulk import check_bulk
 from .conversation import Conversation
@@ -41,22 +43,23 @@ class ModelRoutes:
         self._running: set[Conversation] = set()
         server = core.settings.server
         self.load = Load(server.max_requests, server.max_memory)
-        self._listed = b""
+        self._offers: tuple[Offer, ...] = ()
+        self._listed: dict[Lister, bytes] = {}
         self._listed_until = 0.0
 
-    async def chat(self, request: Request, reply: Reply, dialect: OpenAIDialect) -> None:
-        """Answer `POST …/chat/completions`. Cancelling settles what was relayed."""
+    async def ask(self, request: Request, reply: Reply, dialect: Dialect) -> None:
+        """Put a request to a model and answer. Cancelling settles what was relayed."""
         label = request_id(request.headers.get("x-request-id"))
         if not self.load.enter():
             request.skip()
             await refuse(reply, dialect, overloaded(), label)
             return
         try:
-            await self._chat(request, reply, dialect, label)
+            await self._ask(request, reply, dialect, label)
         finally:
             self.load.leave()
 
-    async def _chat(self, request: Request, reply: Reply, dialect: OpenAIDialect, label: str) -> None:
+    async def _ask(self, request: Request, reply: Reply, dialect: Dialect, label: str) -> None:
         try:
             exchange = await self._admit(request, dialect, label)
         except ClientGoneError:
@@ -80,7 +83,7 @@ class ModelRoutes:
         for conversation in tuple(self._running):
             conversation.expel()
 
-    async def _admit(self, request: Request, dialect: OpenAIDialect, label: str) -> Exchange:
+    async def _admit(self, request: Request, dialect: Dialect, label: str) -> Exchange:
         """Authenticate, read and check: everything before a plan is made."""
         server = self._core.settings.server
         principal = await self._directory.authenticate(request.headers)
@@ -90,38 +93,60 @@ class ModelRoutes:
         if len(body) > server.max_body and b"image_url" not in body:
             raise body_too_large(server.max_body)
         check_bulk(body)
-        call = _routed(dialect.parse(body), request)
-        if len(body) > server.max_body and not call.images:
+        call = dialect.parse(body, request.headers)
+        if isinstance(call, ChatRequest):
+            call = _routed(call, request)
+        if len(body) > server.max_body and not _has_images(call):
             raise body_too_large(server.max_body)
         return Exchange(self._core, dialect, call, principal, label, call.model)
 
-    async def catalogue(self, request: Request, reply: Reply, dialect: OpenAIDialect) -> None:
-        """Answer `GET …/models`. The list is the same for every key for a minute, so it is kept that long."""
-        await self._look_up(request, reply, dialect, lambda: self._listing(dialect))
+    async def catalogue(self, request: Request, reply: Reply, dialect: Lister) -> None:
+        """Answer `GET …/models` with what the key may use. What there is at all is kept for a minute."""
+        await self._look_up(request, reply, dialect, lambda principal: self._listing(dialect, principal))
 
-    async def model(self, request: Request, reply: Reply, dialect: OpenAIDialect, name: str) -> None:
-        """Answer `GET …/models/{id}`, whose id may hold slashes."""
-        router = self._core.router
-        await self._look_up(request, reply, dialect, lambda: dialect.model(router.find(name, self._now())))
+    async def model(self, request: Request, reply: Reply, dialect: Lister, base: str) -> None:
+        """Answer `GET …/models/{id}`, whose id may hold slashes; `base` is what comes before it."""
+        router, name = self._core.router, request.path.removeprefix(base)
+
+        def show(principal: Principal) -> bytes:
+            return dialect.model(router.find(name, self._now(), principal))
+
+        await self._look_up(request, reply, dialect, show)
+
+    async def reserved(self, request: Request, reply: Reply, dialect: Dialect) -> None:
+        """Answer a path that is kept for later, once it is known who asks."""
+        label = request_id(request.headers.get("x-request-id"))
+        request.skip()
+        try:
+            await self._directory.authenticate(request.headers)
+        except GatewayError as error:
+            await refuse(reply, dialect, error, label)
+        else:
+            later = GatewayError("not_implemented", "This endpoint is reserved; it does nothing yet.")
+            await refuse(reply, dialect, later, label)
 
     async def _look_up(
-        self, request: Request, reply: Reply, dialect: OpenAIDialect, find: Callable[[], bytes]
+        self, request: Request, reply: Reply, dialect: Lister, find: Callable[[Principal], bytes]
     ) -> None:
         label = request_id(request.headers.get("x-request-id"))
         try:
-            await self._directory.authenticate(request.headers)
-            body = find()
+            body = find(await self._directory.authenticate(request.headers))
         except GatewayError as error:
             await refuse(reply, dialect, error, label)
             return
         await reply.whole(200, {**JSON, "x-request-id": label}, body)
 
-    def _listing(self, dialect: OpenAIDialect) -> bytes:
+    def _listing(self, dialect: Lister, principal: Principal) -> bytes:
         now = trio.current_time()
         if now >= self._listed_until:
-            self._listed = dialect.models(self._core.router.catalogue(self._now()))
+            self._offers = tuple(self._core.router.catalogue(self._now()))
+            self._listed.clear()
             self._listed_until = now + _LISTING_SECONDS
-        return self._listed
+        if principal.models is not None:
+            return dialect.models(offer for offer in self._offers if principal.may_use(offer.id))
+        if dialect not in self._listed:
+            self._listed[dialect] = dialect.models(self._offers)
+        return self._listed[dialect]
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._core.unix_time(), UTC)
@@ -135,7 +160,13 @@ def _routed(call: ChatRequest, request: Request) -> ChatRequest:
     return replace(call, wishes=replace(call.wishes, strategy=read_strategy(strategy)))
 
 
-async def refuse(reply: Answering, dialect: OpenAIDialect, error: GatewayError, label: str) -> None:
-    """Answer with a failure's true status."""
-    headers = {**JSON, "x-request-id": label, **error_headers(error)}
-    await reply.whole(error.face.status, headers, dialect.error(error, label))
+def _has_images(call: Call) -> bool:
+    return isinstance(call, ChatRequest) and call.images > 0
+
+
+async def refuse(
+    reply: Answering, dialect: Dialect, error: GatewayError, label: str, more: Mapping[str, str] = NO_HEADERS
+) -> None:
+    """Answer with a failure's true status, and `more` header fields."""
+    headers = {**JSON, "x-request-id": label, **error_headers(error), **more}
+    await reply.whole(dialect.status(error), headers, dialect.error(error, label))

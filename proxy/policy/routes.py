@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, TypeVar
 from proxy.settings import Alias, Deployment, Model, Provider, Settings
 from proxy.words.errors import GatewayError
 from proxy.words.money import Price, Rates
+from proxy.words.script import is_script
 from proxy.words.wishes import Strategy
 
 from .prices import Listing, PriceBook
@@ -21,6 +22,8 @@ from .prices import Listing, PriceBook
 DEFAULT: Final = "auto"
 ALIASES: Final = (DEFAULT, "fast", "smart", "reason", "simple", "capable", "complex")
 """Aliases every client may use; one the operator did not set is `auto`."""
+THINKS: Final = "reason"
+"""The alias that also turns extended thinking on."""
 TIERS: Final = ("simple", "capable", "complex")
 """Aliases that `auto` chooses between, where the operator set them."""
 SIM_MODELS: Final = ("sim/echo", "sim/lorem")
@@ -92,6 +95,10 @@ class Routes:
         unset = name in ALIASES and name not in self._settings.aliases and name not in self._models
         return not name or unset
 
+    def thinks(self, name: str) -> bool:
+        """Tell whether a name asks for extended thinking."""
+        return name == THINKS and name not in self._models
+
     def tier(self, wanted: str) -> str | None:
         """Return the tier that `auto` goes to: the one wanted, else the next above, else the best there is.
 
@@ -144,6 +151,8 @@ class Routes:
         )
 
     def _nested(self, provider: Provider, rest: str) -> Route:
+        if provider.wire == "sim" and not is_script(rest):
+            raise not_found(f"{provider.name}/{rest}")
         listing = self._book.find(_source(provider), rest)
         # The parameters of a simulated model are not part of what the catalogue knows it by.
         name = rest.partition(":")[0] if provider.wire == "sim" else rest

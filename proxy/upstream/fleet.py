@@ -16,7 +16,7 @@ import trio
 
 from proxy.receipt import Attempt
 from proxy.settings import Deployment, Provider
-from proxy.wires.base import Decoder, Target, Wire
+from proxy.wires.base import Decoder, Target, Wire, with_query
 from proxy.words.call import Call
 from proxy.words.chat import CONTENT, Frame
 from proxy.words.errors import GatewayError, Trouble, UpstreamError
@@ -84,6 +84,7 @@ class Needs(NamedTuple):
 
     reasoning: bool = False
     max_output: int | None = None
+    think: bool = False
 
 
 class UpstreamStream:
@@ -179,13 +180,17 @@ class Fleet:
     ) -> UpstreamStream:
         provider = deployment.provider
         wire = self._wires[provider.wire]
-        target = Target(deployment.model, needs.reasoning, provider.stream_options, needs.max_output)
+        quirks = provider.quirks
+        target = Target(
+            deployment.model, needs.reasoning, provider.stream_options, needs.max_output, needs.think, quirks
+        )
         try:
             outgoing = wire.encode(call, target)
         except GatewayError as refused:
             raise UpstreamError("unsupported", message=refused.message, param=refused.param) from None
         line = self._lines[provider.name]
-        reply = await line.post(outgoing.path, wire.headers(provider.api_key), outgoing.body)
+        path = with_query(outgoing.path, quirks.query)
+        reply = await line.post(path, wire.headers(provider.api_key, quirks.key_header), outgoing.body)
         try:
             attempt.status = reply.status
             await self._check_status(reply, wire)

@@ -14,7 +14,7 @@ from proxy.words.call import Call
 from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError, UpstreamError
 
-from .base import Outgoing, Target
+from .base import Outgoing, Target, key_field
 from .gemini_errors import failure_of
 from .gemini_request import body_of, path_of
 from .gemini_stream import GeminiDecoder
@@ -25,13 +25,13 @@ class GeminiWire:
 
     language = "gemini"
 
-    def headers(self, api_key: str | None) -> Sequence[tuple[str, str]]:
+    def headers(self, api_key: str | None, key_header: str | None = None) -> Sequence[tuple[str, str]]:
         """Return the key's field, where there is a key."""
         fixed = (("content-type", "application/json"), ("accept", "text/event-stream"))
-        return fixed if api_key is None else (*fixed, ("x-goog-api-key", api_key))
+        return (*fixed, *key_field(api_key, key_header or "x-goog-api-key"))
 
     def encode(self, call: Call, target: Target) -> Outgoing:
-        """Write a chat; `gemini_compatibility.COMPATIBILITY` says what becomes of each field."""
+        """Write a chat; `gemini_compatibility.TABLE` says what becomes of each field."""
         if not isinstance(call, ChatRequest):
             raise GatewayError("unsupported_parameter", "This provider serves chat completions only.")
         return Outgoing(path_of(target.model), orjson.dumps(body_of(call, target)))

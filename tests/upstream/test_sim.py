@@ -11,7 +11,8 @@ import trio
 import trio.testing
 
 from proxy.dialects.openai_request import read_chat
-from proxy.upstream.sim import MODELS, Script, SimLine, SimReply, read_script
+from proxy.upstream.sim import SimLine
+from proxy.upstream.sim.reply import SimReply
 from proxy.wires.base import Target
 from proxy.wires.openai import OpenAIWire
 from proxy.wires.openai_stream import OpenAIDecoder
@@ -23,6 +24,7 @@ from proxy.words.chat import (
     ToolCallDelta,
     UsageReport,
 )
+from proxy.words.script import MODELS, Script, read_script
 from proxy.words.usage import DEFAULT_RATIO, Usage, count, text_size
 
 HI = {"role": "user", "content": "Hello, world"}
@@ -47,7 +49,8 @@ class Answer:
         start = trio.current_time()
         while data := await reply.read():
             self.times.append(trio.current_time() - start)
-            self.frames += self.decoder.feed(data)
+            for frame in self.decoder.feed(data):
+                self.frames += frame.run.apart() if frame.run else [frame]
         self.frames += self.decoder.close()
         return self
 
