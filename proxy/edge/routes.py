@@ -20,15 +20,10 @@ _DEAR: Final = frozenset(
 
 
 class Routes:
-    """The paths of this gateway.
-
-    Attributes:
-        load: the requests to models that run.
-    """
+    """The paths of this gateway."""
 
     def __init__(self, models: ModelRoutes) -> None:
         self._models = models
-        self.load: Load = models.load
         self._known = {(each.method, each.path): each.bind(models) for each in SURFACES}
 
     def find(self, method: str, path: str) -> Handler | None:
@@ -42,6 +37,11 @@ class Routes:
     def expel(self) -> None:
         """End what runs, telling its clients."""
         self._models.expel()
+
+    @property
+    def load(self) -> Load:
+        """The requests to models that run."""
+        return self._models.load
 
     def dear(self, method: str, path: str) -> bool:
         """Whether what is asked there is a model, in OpenAI's words: of these there may be too many."""
