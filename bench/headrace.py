@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,14 +61,15 @@ def prepare(
     directory: Path,
     *,
     upstreams: Sequence[int],
-    models: Sequence[str],
+    models: Mapping[str, Sequence[str]],
     strategy: str = "failover",
     synchronous: str = "FULL",
 ) -> Gateway:
     """Write its settings, make an account with credits and a key.
 
-    Each of the models is at each upstream, of which there is a provider for each port. `synchronous` is
-    the store's; NORMAL keeps the disk's latency out of what is measured. Raises BenchError if it refuses.
+    There is a provider for each port of `upstreams`; `models` tells what each of them calls a model.
+    `synchronous` is the store's; NORMAL keeps the disk's latency out of what is measured. Raises BenchError
+    if it refuses.
     """
     directory.mkdir()
     port, metrics = free_port(), free_port()
@@ -76,8 +77,9 @@ def prepare(
     names = {f"mock{place or ''}": upstream for place, upstream in enumerate(upstreams)}
     text = _SETTINGS.format(port=port, metrics=metrics, directory=directory, synchronous=synchronous)
     text += "".join(_PROVIDER.format(name=name, upstream=upstream) for name, upstream in names.items())
-    for model in models:
-        deployments = ", ".join(f'{{provider = "{name}", model = "{model}"}}' for name in names)
+    for model, called in models.items():
+        pairs = zip(names, called, strict=True)
+        deployments = ", ".join(f'{{provider = "{name}", model = "{there}"}}' for name, there in pairs)
         text += _MODEL.format(model=model, deployments=deployments, strategy=strategy)
     settings.write_text(text)
     _run(settings, "accounts", "create", _EMAIL, "--credits", "100000000")

@@ -1,8 +1,9 @@
 """Heavy tails: first-token times with hedging off and on, side by side, and what hedging costs.
 
-Two mock providers serve one model; a share of their first tokens is many times slower than the rest. Two
-gateways that differ in nothing but the model's strategy are asked in turn, each by the same arrivals: an
-open loop, so that a slow answer delays no other, timed from when a request was due.
+Two mock providers serve one model, the second somewhat faster. A share of the first tokens of both is many
+times slower than the rest. Two gateways that differ in nothing but the model's strategy are asked in turn,
+each by the same arrivals: an open loop, so that a slow answer delays no other, timed from when a request
+was due.
 """
 
 from __future__ import annotations
@@ -36,15 +37,18 @@ _PROMPT_TOKENS, _CHUNKS = 100, 10
 """What the mock says each answer took."""
 _PRICE = _PROMPT_TOKENS * 150 + _CHUNKS * 600
 """Of one answer in nano-USD, at the prices the gateway is given."""
+_MODEL = "mock"
 _QUANTILES = (50, 90, 99)
 _GOAL = "5x for 5 %"
 
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The load. `first` is seconds to a usual first token; `slow` per cent take `times` as long."""
+    """The load. `slow` per cent of first tokens take `times` as long as usual."""
 
-    first: float = 0.2
+    first: float = 0.3
+    """Seconds to a usual first token of one provider, `second` of the other."""
+    second: float = 0.2
     slow: float = 5.0
     times: int = 10
     rate: float = 30.0
@@ -57,10 +61,11 @@ class Tail:
     seed: int = 1
 
     @property
-    def model(self) -> str:
-        """The mock's instructions."""
-        delay, share = round(self.first * 1_000_000), round(self.slow * 10)
-        return f"mock-n{_CHUNKS}-g1000-s200-d{delay}-t{share}-x{self.times}"
+    def models(self) -> list[str]:
+        """The mocks' instructions."""
+        share = round(self.slow * 10)
+        delays = (round(seconds * 1_000_000) for seconds in (self.first, self.second))
+        return [f"mock-n{_CHUNKS}-g1000-s200-d{delay}-t{share}-x{self.times}" for delay in delays]
 
 
 @dataclass(slots=True)
@@ -69,6 +74,8 @@ class Window:
 
     mode: str
     requests: int = 0
+    warmup: bool = False
+    """Its times do not count, its calls and its money do."""
     failed: int = 0
     upstream: int = 0
     """Calls that came to the providers."""
@@ -83,6 +90,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     known = Tail()
     parser.add_argument("--first", type=float, default=known.first, metavar="S", help="usual first token")
+    parser.add_argument(
+        "--second", type=float, default=known.second, metavar="S", help="the other provider's"
+    )
     parser.add_argument(
         "--slow", type=float, default=known.slow, metavar="PERCENT", help="share that is slow"
     )
@@ -126,32 +136,31 @@ def measure(tail: Tail) -> list[Window]:
             gateway = headrace.prepare(
                 directory / mode,
                 upstreams=ports,
-                models=[tail.model],
+                models={_MODEL: tail.models},
                 strategy=strategy,
                 synchronous="NORMAL",
             )
             stack.enter_context(serving(gateway, cores))
             gateways[mode] = gateway
+        windows = []
         for mode, gateway in gateways.items():
             _say(f"{mode}: warming up")
-            _window(mode, gateway, ports, tail, tail.warmup, seed=tail.seed)
-        windows = []
+            window = Window(mode, tail.warmup, warmup=True)
+            windows.append(_watched(window, gateway, ports, tail, seed=tail.seed))
         for turn in range(tail.rounds):
             for mode, gateway in gateways.items():
                 _say(f"hedging {mode} {turn + 1}/{tail.rounds}")
-                windows.append(_window(mode, gateway, ports, tail, tail.requests, seed=tail.seed + turn + 1))
+                window = Window(mode, tail.requests)
+                windows.append(_watched(window, gateway, ports, tail, seed=tail.seed + turn + 1))
         for gateway in gateways.values():
             gateway.verify()
         _say("")
     return windows
 
 
-def _window(
-    mode: str, gateway: Gateway, ports: Sequence[int], tail: Tail, requests: int, *, seed: int
-) -> Window:
-    """Ask so many times, and see what that did."""
+def _watched(window: Window, gateway: Gateway, ports: Sequence[int], tail: Tail, *, seed: int) -> Window:
+    """Ask so many times, and write down what that did."""
     before = _counters(gateway, ports)
-    window = Window(mode, requests)
     trio.run(_arrivals, window, gateway, tail, random.Random(seed))  # noqa: S311 - arrivals
     after = _counters(gateway, ports)
     window.upstream, window.charged, window.lost = (after[name] - before[name] for name in after)
@@ -161,7 +170,7 @@ def _window(
 async def _arrivals(window: Window, gateway: Gateway, tail: Tail, chance: random.Random) -> None:
     """Send requests when they are due, a Poisson process, whatever has become of those before."""
     idle: list[trio.SocketStream] = []
-    request = _request(gateway, tail)
+    request = _request(gateway)
     due = trio.current_time() + 0.1
     async with trio.open_nursery() as nursery:
         for _ in range(window.requests):
@@ -205,9 +214,9 @@ async def _some(stream: trio.SocketStream) -> bytes:
     return data
 
 
-def _request(gateway: Gateway, tail: Tail) -> bytes:
+def _request(gateway: Gateway) -> bytes:
     content = [{"role": "user", "content": "Hello"}]
-    body = json.dumps({"model": tail.model, "messages": content, "stream": True, "max_tokens": 64}).encode()
+    body = json.dumps({"model": _MODEL, "messages": content, "stream": True, "max_tokens": 64}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {gateway.key}\r\n"
     return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
@@ -253,16 +262,16 @@ def report(tail: Tail, windows: Sequence[Window]) -> str:
     ]
     rows = [_row(mode, modes[mode], figures[mode]) for mode in MODES]
     title = (
-        f"time to first token: {tail.first * 1000:g} ms, {tail.slow:g} % of them {tail.times} times that; "
-        f"{tail.rate:g} requests a second"
+        f"time to first token: {tail.first * 1000:g} ms, of the other provider {tail.second * 1000:g} ms, "
+        f"{tail.slow:g} % of both {tail.times} times that; {tail.rate:g} requests a second"
     )
     cut = figures["off"]["p99"] / figures["on"]["p99"]
+    most = tail.first * tail.times / (tail.first + tail.second)
     spend = modes["on"].lost / max(modes["on"].charged, 1)
     verdict = (
         f"p99 cut {cut:.1f}x for {_extra(modes['on']):.1f} % more calls, {spend:.1%} of what clients paid; "
         f"the goal is {_GOAL}.\n"
-        f"The most there is to gain is {tail.times / 2:g}x: a hedge starts when a usual first token would "
-        "have come,\nand takes as long again."
+        f"The most there is to gain is {most:.1f}x: a hedge starts when a usual first token would have come."
     )
     return f"{table(title, head, rows)}\n\n{verdict}"
 
@@ -292,7 +301,7 @@ def _merged(windows: Sequence[Window]) -> Window:
         merged.upstream += window.upstream
         merged.charged += window.charged
         merged.lost += window.lost
-        merged.first_ms += window.first_ms
+        merged.first_ms += [] if window.warmup else window.first_ms
     return merged
 
 

@@ -80,7 +80,7 @@ def _naive(bed: Bed) -> Iterator[Target]:
 
 @contextlib.contextmanager
 def _headrace(bed: Bed) -> Iterator[Target]:
-    models = list(dict.fromkeys(workload.model for workload in bed.workloads))
+    models = {workload.model: [workload.model] for workload in bed.workloads}
     gateway = headrace.prepare(bed.directory / "headrace", upstreams=[bed.upstream], models=models)
     with serving(gateway, bed.cores) as target:
         yield target

@@ -58,9 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--bind", metavar="HOST:PORT", type=_bind)
     serve.set_defaults(run=_serve)
 
-    sim = commands.add_parser("sim", help="run a simulated provider, to develop against")
+    sim = commands.add_parser("sim", parents=[common], help="run a simulated provider, to develop against")
     sim.add_argument("--bind", metavar="HOST:PORT", type=_bind, default="127.0.0.1:8400")
-    sim.set_defaults(run=_sim, config=None)
+    sim.set_defaults(run=_sim)
 
     _add_accounts(commands, shown)
     _add_credits(commands, shown)

@@ -48,6 +48,8 @@ class Contest:
         """Attempts whose cost is known already."""
         self._starts = 0
         self._failovers = 0
+        self._risked = 0
+        """Nano-USD taken from the budget of hedges."""
 
     def check(self) -> None:
         """Raise GatewayError `service_unavailable` where every breaker is open: before a hold is taken."""
@@ -105,6 +107,9 @@ class Contest:
         except AllFailedError as failed:
             raise self._all_failed(failed.errors) from failed
         self._receipt.winner = self._opened[stream]
+        for attempt in self._receipt.attempts:
+            if attempt is not self._receipt.winner and attempt.ended_at is None:
+                attempt.ended_at = trio.current_time()
         return winner, stream
 
     def accepted(self) -> Terms | None:
@@ -133,6 +138,9 @@ class Contest:
                 self._judge(attempt, candidate, told)
             elif attempt.accepted or attempt.trouble in _PERHAPS_TAKEN:
                 attempt.cost = loss(candidate, self._call)
+        if self._risked:
+            lost = (each for each in receipt.attempts if each is not receipt.winner and not each.trouble)
+            health.budgets.hedged(self._risked, sum(each.cost for each in lost))
         health.budgets.settled(receipt.cost)
 
     def _judge(self, attempt: Attempt, candidate: Candidate, told: GatewayError | None) -> None:
@@ -191,8 +199,12 @@ class Contest:
     def _may_hedge(self, candidate: Candidate) -> bool:
         if not self._stoppable(candidate):
             return False
+        if self._plan.exempt:
+            return True
         expected = loss(candidate, self._call)
-        return self._plan.exempt or self._health.budgets.hedge(candidate.terms.model, expected)
+        granted = self._health.budgets.hedge(candidate.terms.model, expected)
+        self._risked += expected if granted else 0
+        return granted
 
     def _pause(self, failures: int) -> float:
         """Another deployment needs no wait; the second round is of deployments that just failed."""
@@ -205,7 +217,7 @@ class Contest:
         attempt = Attempt(deployment.provider.name, deployment.model, started)
         self._receipt.attempts.append(attempt)
         self._tried.append((attempt, candidate))
-        needs = Needs(terms.reasoning, terms.max_output)
+        needs = Needs(terms.reasoning, terms.max_output, terms.think)
         try:
             stream = await self._fleet.open(
                 deployment, self._call, attempt, first_byte=candidate.first_byte, needs=needs
@@ -217,7 +229,8 @@ class Contest:
             raise
         except trio.Cancelled:
             attempt.ended_at = trio.current_time()
-            self._health.cancelled(candidate, started, attempt.ended_at)
+            hedged = self._plan.mode == "hedge"
+            self._health.cancelled(candidate, started, attempt.ended_at, hedged=hedged)
             raise
         self._health.opened(candidate, started, trio.current_time())
         self._opened[stream] = attempt

@@ -36,7 +36,7 @@ from proxy.bank.ops import (
     Void,
 )
 from proxy.contest import Contest
-from proxy.dialects.base import Answer, Bill, Dialect, Encoder
+from proxy.dialects.base import JSON_TYPE, Answer, Bill, Dialect, Encoder, Funds
 from proxy.policy.estimate import Weight, weigh
 from proxy.policy.health import Health
 from proxy.policy.plan import Plan, Terms
@@ -103,6 +103,7 @@ class Exchange:
         self._repeatable = False
         self._no_more: GatewayError | None = None
         self._settled = False
+        self._funds = Funds()
         self.receipt = Receipt(
             generation_id=self.generation_id,
             request_id=request_id,
@@ -236,17 +237,28 @@ class Exchange:
         for observe in self.core.observers:
             observe(receipt)
 
+    def late_failure(self, error: GatewayError) -> bytes:
+        """Write a failure for a client that got its 200 before there was an answer."""
+        return self.dialect.encoder(self.call, self._answer("openai", self.receipt.model, "")).fail(error)
+
     def _encoder(self, stream: UpstreamStream) -> Encoder:
         deployment = stream.deployment
-        answer = Answer(
+        language = self.core.fleet.language(deployment)
+        answer = self._answer(language, deployment.model, deployment.provider.name, stream.media_type)
+        return self.dialect.encoder(self.call, answer)
+
+    def _answer(self, language: str, model: str, provider: str, media_type: str = JSON_TYPE) -> Answer:
+        return Answer(
             generation_id=self.generation_id,
-            language=self.core.fleet.language(deployment),
+            language=language,
             credits_per_usd=self.core.settings.money.credits_per_usd,
             created=int(self.receipt.started_unix),
-            model=deployment.model,
-            media_type=stream.media_type,
+            model=model,
+            provider=provider,
+            request_id=self.receipt.request_id,
+            funds=self._funds,
+            media_type=media_type,
         )
-        return self.dialect.encoder(self.call, answer)
 
     def _may_repeat(self, terms: Terms) -> bool:
         """Tell whether a broken stream is asked for again; log probabilities are never the same twice."""
@@ -295,7 +307,7 @@ class Exchange:
     async def _admit(self, plan: Plan, weight: Weight) -> Admitted:
         """Take the hold. From the moment it is submitted, `close` ends it, answered or not."""
         receipt, principal = self.receipt, self.principal
-        receipt.held = weight.hold
+        receipt.held = weight.hold if plan.ceiling is None else min(weight.hold, plan.ceiling)
         self._admission = self.core.desk.submit(
             Admit(
                 op_id=f"{self.generation_id}:admit",
@@ -303,7 +315,7 @@ class Exchange:
                 account=principal.account,
                 key_id=principal.key_id,
                 project=principal.project,
-                amount=weight.hold,
+                amount=receipt.held,
                 tokens=weight.tokens,
                 at=self._now(),
                 limits=principal.limits,
@@ -318,6 +330,7 @@ class Exchange:
         finally:
             receipt.admit_seconds = trio.current_time() - receipt.started_at
         if isinstance(result, Admitted):
+            self._funds.available, self._funds.held = result.available, receipt.held
             return result
         self._admission = None
         if isinstance(result, Refused):
@@ -325,14 +338,20 @@ class Exchange:
         raise ledger_unavailable()
 
     def _ask_for_more(self) -> GatewayError | None:
-        held, most = self.receipt.held, self.principal.limits.max_request
+        held, most = self.receipt.held, self._most()
         step = max(held, 1) if most is None else min(max(held, 1), most - held)
         if step <= 0:
-            message = "This request would cost more than the key allows for one."
+            message = "This request would cost more than it may."
             self._no_more = GatewayError("permission_denied", message)
             return self._no_more
         self._submit_extension(step)
         return None
+
+    def _most(self) -> int | None:
+        """Return the largest hold this request may have."""
+        own = None if self.plan is None else self.plan.ceiling
+        limits = [limit for limit in (own, self.principal.limits.max_request) if limit is not None]
+        return min(limits, default=None)
 
     def _submit_extension(self, amount: int) -> None:
         self._extensions += 1
@@ -343,8 +362,11 @@ class Exchange:
     def _extended(self, result: Result) -> int | GatewayError | None:
         if isinstance(result, Extended):
             self.receipt.held = result.amount
+            self._funds.available, self._funds.held = result.available, result.amount
             return result.amount
         if isinstance(result, Refused):
+            if result.why == "insufficient_credits":
+                self._funds.available = result.available
             if 0 < result.available < result.required:
                 self._submit_extension(result.available)
                 return None

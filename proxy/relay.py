@@ -172,6 +172,7 @@ class Relay:
         "_marks",
         "_purse",
         "_said",
+        "_sent",
         "_sizes",
         "_taken_back",
         "_waiting",
@@ -195,6 +196,7 @@ class Relay:
         self._waiting: deque[Frame] = deque()
         self._marks: list[tuple[int, int]] = []
         """What the meter showed before each of the frames encoded last."""
+        self._sent: list[Frame] = []
         self._sizes: list[int] = []
         """Bytes that each of them became."""
         self._taken_back = False
@@ -280,9 +282,13 @@ class Relay:
 
         To be called where the answer goes no further, before it is billed.
         """
+        meter = self.meter
         while unsent > 0 and self._sizes:
-            unsent -= self._sizes.pop()
-            self.meter.answer_bytes, self.meter.reasoning_bytes = self._marks.pop()
+            size, run = self._sizes.pop(), self._sent.pop().run
+            meter.answer_bytes, meter.reasoning_bytes = self._marks.pop()
+            if run is not None and size > unsent:
+                meter.answer_bytes += run.within(size, size - unsent)
+            unsent -= size
             self._taken_back = True
 
     def retire(self) -> None:
@@ -306,6 +312,7 @@ class Relay:
         payable = self._meter(frames)
         if self._said is not None:
             self._said.add(payable)
+        self._sent = payable
         self._sizes = []
         out = self._encode(payable) if payable else b""
         if self.done or self.starved:
@@ -341,11 +348,14 @@ class Relay:
                 else:
                     self._count(event)
             low = meter.low
-            if (
-                low is not None
-                and meter.answer_bytes + meter.reasoning_bytes > low
-                and not self._afford(each)
-            ):
+            if low is None or meter.answer_bytes + meter.reasoning_bytes <= low:
+                continue
+            if each.run is not None and len(each.run.texts) > 1:
+                meter.answer_bytes, meter.reasoning_bytes = marks.pop()
+                payable = self._meter([*each.run.apart(), *frames[index + 1 :]])
+                self._marks = marks + self._marks
+                return frames[:index] + payable
+            if not self._afford(each):
                 self._waiting.extend(frames[index:])
                 marks.pop()
                 return frames[:index]

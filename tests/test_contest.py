@@ -22,7 +22,7 @@ from proxy.upstream.fleet import Fleet
 from proxy.upstream.sim import SimLine
 from proxy.wires.openai import OpenAIWire
 from proxy.words.chat import ChatRequest, Message, Origin, TextPart
-from proxy.words.errors import GatewayError, UpstreamError
+from proxy.words.errors import GatewayError, Trouble, UpstreamError
 from proxy.words.money import Price, Rates
 from proxy.words.principal import Principal
 from proxy.words.usage import Usage
@@ -165,6 +165,22 @@ async def test_hedges_are_within_their_budget(autojump_clock: object) -> None:
     told = [await scene.run() for _ in range(40)]
     hedged = sum("p1@" in story for story in told)
     assert hedged == 2 + 40 // 20 - 1, "two to begin with and one in twenty calls"
+
+
+@pytest.mark.parametrize(("trouble", "paid"), [(None, 14_000), ("unreachable", 0)])
+async def test_a_hedge_is_paid_for_as_its_loser_truly_cost(
+    trouble: Trouble | None, paid: int, autojump_clock: object
+) -> None:
+    scene = Scene([SLOW, QUICK], "hedge")
+    budgets = scene.health.budgets
+    before = budgets.snapshot().hedge_spend
+    contest = scene.contest()
+    _, stream = await contest.run()
+    stream.close()
+    assert budgets.snapshot().hedge_spend == before - 14_000
+    scene.receipt.attempts[0].trouble = trouble
+    contest.close(None)
+    assert budgets.snapshot().hedge_spend == before - paid
 
 
 async def test_a_race_is_exempt_where_the_operator_wants_it(autojump_clock: object) -> None:

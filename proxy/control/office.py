@@ -30,7 +30,9 @@ from proxy.words.wishes import Strategy
 from .passwords import hash_password, new_password
 from .socket import ControlError
 
-_PROJECT_LIMITS: Final = Limits(rpm=10, tokens_per_day=10_000)
+_PROJECT_RPM: Final = 10
+_PROJECT_TOKENS: Final = 10_000
+"""Of a project's key, a minute and a day, where nobody set others; the rest is its plan's."""
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,190}")
 _NAME: Final = 64
 _MOST: Final = 2**31
@@ -217,7 +219,8 @@ class Office:
         key_id, kind, account, project, expires, models, strategy, *limits = rows[0]
         plan = self._settings.plans.get("default", Allowance())
         if kind == "project":
-            plan = replace(plan, limits=_PROJECT_LIMITS)
+            limits_of = replace(plan.limits, rpm=_PROJECT_RPM, tokens_per_day=_PROJECT_TOKENS)
+            plan = replace(plan, limits=limits_of)
         allowed = None if models is None else frozenset(orjson.loads(models))
         return Principal(
             account,

@@ -7,7 +7,7 @@ come in and bytes go out, and the doors carry them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -37,6 +37,24 @@ class Bill(NamedTuple):
     """The upstream gave no figures that can be believed; these are our own count."""
 
 
+@dataclass(slots=True)
+class Funds:
+    """What the ledger last said of an account while one of its requests runs, in nano-USD.
+
+    `available` is what it may spend beside this request, `held` what is held for it.
+    """
+
+    available: int = 0
+    held: int = 0
+
+    def after(self, cost: int) -> int:
+        """Return what may be spent once this request is settled at `cost`.
+
+        What the account's other requests did since the ledger spoke is not in it.
+        """
+        return max(self.available + self.held - cost, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What an encoder must know of the answer it writes."""
@@ -48,6 +66,10 @@ class Answer:
     created: int
     """Unix seconds."""
     model: str
+    """The upstream's id of the model that answers."""
+    provider: str = ""
+    request_id: str = ""
+    funds: Funds = field(default_factory=Funds)
     media_type: str = JSON_TYPE
     """What the upstream sends, for an answer that is passed on as it comes."""
 

@@ -13,7 +13,7 @@ from proxy.words.errors import GatewayError
 from proxy.words.money import MAX_NANO, parse_usd
 from proxy.words.wishes import NO_WISHES, Strategy, Wishes
 
-from .fields import Body, array, boolean, mapping, refuse, string
+from .fields import Body, boolean, mapping, refuse, string
 
 MOST_NAMES: Final = 32
 _FIELDS: Final = ("provider", "models", "route", "session_id")
@@ -42,10 +42,10 @@ def take_wishes(body: dict[str, Any]) -> Wishes:
     prompt, completion = _ceilings(provider)
     return Wishes(
         strategy=_sort(provider),
-        models=_names(routing, "models", "models"),
-        order=_names(provider, "order", "provider.order"),
-        only=_names(provider, "only", "provider.only"),
-        ignore=_names(provider, "ignore", "provider.ignore"),
+        models=names(routing, "models", "models"),
+        order=names(provider, "order", "provider.order"),
+        only=names(provider, "only", "provider.only"),
+        ignore=names(provider, "ignore", "provider.ignore"),
         max_prompt_price=prompt,
         max_completion_price=completion,
         allow_fallbacks=_flag(provider, "allow_fallbacks", default=True),
@@ -71,11 +71,15 @@ def _sort(provider: Body) -> Strategy | None:
     return _SORTS[sort]
 
 
-def _names(holder: Body, name: str, where: str) -> tuple[str, ...]:
-    names = array(holder, name, MOST_NAMES) or []
-    if not all(isinstance(item, str) and 0 < len(item) <= 256 for item in names):
-        refuse(where, "must be an array of names")
-    return tuple(names)
+def names(holder: Body, name: str, where: str) -> tuple[str, ...]:
+    """Read an optional array of names."""
+    given = holder.get(name)
+    if given is None:
+        return ()
+    named = isinstance(given, list) and all(isinstance(item, str) and 0 < len(item) <= 256 for item in given)
+    if not named or len(given) > MOST_NAMES:
+        refuse(where, f"must be an array of at most {MOST_NAMES} names")
+    return tuple(given)
 
 
 def _flag(provider: Body, name: str, *, default: bool) -> bool:

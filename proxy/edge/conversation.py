@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from proxy.dialects.base import EVENT_STREAM, Answer, error_headers, window_headers
+from proxy.dialects.base import EVENT_STREAM, error_headers, window_headers
 from proxy.exchange import Exchange, window_of
 from proxy.relay import Relay
 from proxy.words.errors import GatewayError
@@ -141,7 +141,7 @@ class Conversation:
             headers = {**JSON, **self._identity(), **error_headers(error)}
             await self._reply.whole(exchange.dialect.status(error), headers, body)
         elif exchange.call.events:
-            await self._reply.send(_late_failure(exchange, error))
+            await self._reply.send(exchange.late_failure(error))
             await self._reply.end()
 
     def _cut_short(self, error: GatewayError) -> None:
@@ -201,15 +201,3 @@ class Conversation:
 
 def _streaming(media_type: str) -> dict[str, str]:
     return {"content-type": media_type, "cache-control": "no-cache", "x-accel-buffering": "no"}
-
-
-def _late_failure(exchange: Exchange, error: GatewayError) -> bytes:
-    """Write a failure for a client that got its 200 before there was an answer."""
-    answer = Answer(
-        generation_id=exchange.generation_id,
-        language="openai",
-        credits_per_usd=exchange.core.settings.money.credits_per_usd,
-        created=int(exchange.receipt.started_unix),
-        model=exchange.receipt.model,
-    )
-    return exchange.dialect.encoder(exchange.call, answer).fail(error)

@@ -14,10 +14,12 @@ from proxy.dialects.base import NO_HEADERS, Dialect, FormDialect, Lister, error_
 from proxy.dialects.wishes import read_strategy
 from proxy.exchange import Core, Exchange
 from proxy.words.call import Call
+from proxy.words.catalogue import Offer
 from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
 from proxy.words.media import MediaCall
+from proxy.words.principal import Principal
 
 from .bulk import check_bulk
 from .conversation import Conversation
@@ -47,7 +49,8 @@ class ModelRoutes:
         self._running: set[Conversation] = set()
         server = core.settings.server
         self.load = Load(server.max_requests, server.max_memory)
-        self._listed = b""
+        self._offers: tuple[Offer, ...] = ()
+        self._listed: dict[Lister, bytes] = {}
         self._listed_until = 0.0
 
     async def ask(self, request: Request, reply: Reply, dialect: Dialect) -> None:
@@ -120,32 +123,52 @@ class ModelRoutes:
         return call
 
     async def catalogue(self, request: Request, reply: Reply, dialect: Lister) -> None:
-        """Answer `GET …/models`. The list is the same for every key for a minute, so it is kept that long."""
-        await self._look_up(request, reply, dialect, lambda: self._listing(dialect))
+        """Answer `GET …/models` with what the key may use. What there is at all is kept for a minute."""
+        await self._look_up(request, reply, dialect, lambda principal: self._listing(dialect, principal))
 
     async def model(self, request: Request, reply: Reply, dialect: Lister, base: str) -> None:
         """Answer `GET …/models/{id}`, whose id may hold slashes; `base` is what comes before it."""
         router, name = self._core.router, request.path.removeprefix(base)
-        await self._look_up(request, reply, dialect, lambda: dialect.model(router.find(name, self._now())))
+
+        def show(principal: Principal) -> bytes:
+            return dialect.model(router.find(name, self._now(), principal))
+
+        await self._look_up(request, reply, dialect, show)
+
+    async def reserved(self, request: Request, reply: Reply, dialect: Dialect) -> None:
+        """Answer a path that is kept for later, once it is known who asks."""
+        label = request_id(request.headers.get("x-request-id"))
+        request.skip()
+        try:
+            await self._directory.authenticate(request.headers)
+        except GatewayError as error:
+            await refuse(reply, dialect, error, label)
+        else:
+            later = GatewayError("not_implemented", "This endpoint is reserved; it does nothing yet.")
+            await refuse(reply, dialect, later, label)
 
     async def _look_up(
-        self, request: Request, reply: Reply, dialect: Lister, find: Callable[[], bytes]
+        self, request: Request, reply: Reply, dialect: Lister, find: Callable[[Principal], bytes]
     ) -> None:
         label = request_id(request.headers.get("x-request-id"))
         try:
-            await self._directory.authenticate(request.headers)
-            body = find()
+            body = find(await self._directory.authenticate(request.headers))
         except GatewayError as error:
             await refuse(reply, dialect, error, label)
             return
         await reply.whole(200, {**JSON, "x-request-id": label}, body)
 
-    def _listing(self, dialect: Lister) -> bytes:
+    def _listing(self, dialect: Lister, principal: Principal) -> bytes:
         now = trio.current_time()
         if now >= self._listed_until:
-            self._listed = dialect.models(self._core.router.catalogue(self._now()))
+            self._offers = tuple(self._core.router.catalogue(self._now()))
+            self._listed.clear()
             self._listed_until = now + _LISTING_SECONDS
-        return self._listed
+        if principal.models is not None:
+            return dialect.models(offer for offer in self._offers if principal.may_use(offer.id))
+        if dialect not in self._listed:
+            self._listed[dialect] = dialect.models(self._offers)
+        return self._listed[dialect]
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._core.unix_time(), UTC)

@@ -10,6 +10,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, NamedTuple
 
+from proxy.dialects.ai_gateway import AIGatewayDialect
+from proxy.dialects.ai_llm import AILLMDialect
+from proxy.dialects.auto import AutoDialect
 from proxy.dialects.base import Dialect, FormDialect, Lister
 from proxy.dialects.openai import OpenAIDialect
 from proxy.dialects.openai_endpoints import MediaDialect, RecordingDialect
@@ -33,11 +36,24 @@ class Surface(NamedTuple):
 
 AGGREGATOR: Final = OpenAIDialect("aggregator")
 GATEWAY: Final = OpenAIDialect("gateway")
+AUTO: Final = AutoDialect()
+LLM_GENERATE: Final = AILLMDialect("generate")
+LLM_CHAT: Final = AILLMDialect("chat")
+PROJECT_CHAT: Final = AIGatewayDialect("chat")
+PROJECT_GENERATE: Final = AIGatewayDialect("generate")
 
 
 def _asks(path: str, dialect: Dialect) -> Surface:
     """Ask a model."""
-    return Surface("POST", path, dialect, lambda models: partial(models.ask, dialect=dialect))
+
+    def bind(models: ModelRoutes) -> Handler:
+        # Not `partial`, as the others are: with a keyword it costs twice as much, and this one is hot.
+        def ask(request: Request, reply: Reply) -> Awaitable[None]:
+            return models.ask(request, reply, dialect)
+
+        return ask
+
+    return Surface("POST", path, dialect, bind)
 
 
 def _lists(path: str, dialect: Lister) -> tuple[Surface, Surface]:
@@ -58,6 +74,11 @@ def _hears(path: str, dialect: FormDialect) -> Surface:
     return Surface("POST", path, dialect, lambda models: partial(models.hear, dialect=dialect))
 
 
+def _reserves(path: str, dialect: Dialect) -> Surface:
+    """Keep a path for later."""
+    return Surface("POST", path, dialect, lambda models: partial(models.reserved, dialect=dialect))
+
+
 def _openai(base: str, dialect: OpenAIDialect) -> tuple[Surface, ...]:
     style = dialect.style
     return (
@@ -74,9 +95,19 @@ def _openai(base: str, dialect: OpenAIDialect) -> tuple[Surface, ...]:
 SURFACES: Final[tuple[Surface, ...]] = (
     *_openai("/api/v1/", AGGREGATOR),
     *_openai("/v1/", GATEWAY),
+    _asks("/v1/llm/auto", AUTO),
+    *_lists("/api/v1/ai/models", LLM_CHAT),
+    _asks("/api/v1/ai/llm/generate", LLM_GENERATE),
+    _asks("/api/v1/ai/llm/chat", LLM_CHAT),
+    _asks("/api/v1/ai/chat", PROJECT_CHAT),
+    _asks("/api/v1/ai/generate", PROJECT_GENERATE),
+    _reserves("/api/v1/ai/embed", PROJECT_CHAT),
 )
 BASES: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/api/v1/", AGGREGATOR),
     ("/v1/", GATEWAY),
+    ("/v1/llm/", AUTO),
+    ("/api/v1/ai/llm/", LLM_CHAT),
+    ("/api/v1/ai/", PROJECT_CHAT),
 )
 """What is below none of these is for the cold application."""

@@ -41,7 +41,10 @@ class Health:
             failing = pulse.error_rate(deployment, now) or 0.0
             return failing <= _UNSTABLE and not breaker.until((deployment, None), now)
 
-        return Outlook(expected, stable)
+        def first_token(deployment: str) -> float | None:
+            return pulse.first_token(deployment, now)
+
+        return Outlook(expected, stable, first_token)
 
     def wait(self, candidate: Candidate, now: float) -> float:
         """Return the seconds until a candidate may be tried, 0.0 where it may now."""
@@ -73,7 +76,7 @@ class Health:
         if trouble not in _JUDGED:
             self.budgets.failed(candidate.terms.model)
 
-    def cancelled(self, candidate: Candidate, started: float, now: float) -> None:
-        """Take note of an attempt given up before its first content event."""
-        self.pulse.cancelled(candidate.id, now - started, now)
+    def cancelled(self, candidate: Candidate, started: float, now: float, *, hedged: bool = False) -> None:
+        """Take note of an attempt given up before its first content event; `hedged` as for `Pulse`."""
+        self.pulse.cancelled(candidate.id, now - started, now, hedged=hedged)
         self.breaker.cancelled((candidate.id, None), now, started=started)

@@ -23,10 +23,12 @@ class Outlook(NamedTuple):
     Attributes:
         expected: seconds to a whole answer of so many tokens, by deployment id.
         stable: whether a deployment has answered lately without trouble.
+        first_token: seconds to its first token, where that is known.
     """
 
     expected: Callable[[str, int], float]
     stable: Callable[[str], bool]
+    first_token: Callable[[str], float | None] = lambda _id: None
 
 
 def arrange(

@@ -38,6 +38,9 @@ class Terms:
     quality: int = 0
     sticky: bool = False
     on_cut: OnCut = "error"
+    capabilities: frozenset[str] = frozenset()
+    think: bool = False
+    """Extended thinking was asked for, by the alias that means it, of a model that can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ class Plan:
     """The operator wants it raced or hedged: no budget is asked."""
     reason: str = ""
     """Why a model was chosen that the client did not name, for the header that tells it."""
+    ceiling: int | None = None
+    """The most it may cost its client, in nano-USD; a hold is never larger."""
 
     @property
     def first(self) -> Terms:

@@ -149,10 +149,17 @@ class Pulse:
         part.failures += 1
         part.attempts += not opened
 
-    def cancelled(self, deployment: str, waited: float, now: float) -> None:
-        """Take note of an attempt given up after `waited` seconds without a content event."""
+    def cancelled(self, deployment: str, waited: float, now: float, *, hedged: bool = False) -> None:
+        """Take note of an attempt given up after `waited` seconds without a content event.
+
+        `hedged`: for a hedge, so that it had waited for the delay, and for its rival's answer: all that is
+        known is that it is one of the slow ones. Counted as more, a twentieth of slow ones would make the
+        next hedge come later.
+        """
         beat = self._hear(deployment, now)
         bucket = bucket_of(waited)
+        if hedged and beat.sketch.count >= self._tempo.samples:
+            bucket = min(bucket, beat.sketch.p95_bucket)
         known = beat.sketch.count >= self._tempo.known
         if bucket >= (beat.sketch.median_bucket if known else self._middling):
             beat.add(bucket)
@@ -185,6 +192,14 @@ class Pulse:
         beat.at(now)
         rate = beat.tokens_per_second() or self._tempo.tokens_per_second
         return self._first_token(beat) + tokens / rate
+
+    def first_token(self, deployment: str, now: float) -> float | None:
+        """Return the usual seconds to a first token; None while too few were seen."""
+        beat = self._beats.get(deployment)
+        if beat is None:
+            return None
+        beat.at(now)
+        return beat.sketch.median if beat.sketch.count >= self._tempo.known else None
 
     def error_rate(self, deployment: str, now: float) -> float | None:
         """Return the share of attempts that failed; None where there were none."""

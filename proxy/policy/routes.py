@@ -25,6 +25,8 @@ from .prices import Listing, PriceBook
 DEFAULT: Final = "auto"
 ALIASES: Final = (DEFAULT, "fast", "smart", "reason", "simple", "capable", "complex")
 """Aliases every client may use; one the operator did not set is `auto`."""
+THINKS: Final = "reason"
+"""The alias that also turns extended thinking on."""
 TIERS: Final = ("simple", "capable", "complex")
 """Aliases that `auto` chooses between, where the operator set them."""
 SIM_MODELS: Final = ("sim/echo", "sim/lorem", "sim/embed", "sim/speech", "sim/transcribe", "sim/image")
@@ -103,6 +105,10 @@ class Routes:
         """Tell whether a name leaves the choice to us: none at all, `auto`, or an alias nobody set."""
         unset = name in ALIASES and name not in self._settings.aliases and name not in self._models
         return not name or unset
+
+    def thinks(self, name: str) -> bool:
+        """Tell whether a name asks for extended thinking."""
+        return name == THINKS and name not in self._models
 
     def tier(self, wanted: str) -> str | None:
         """Return the tier that `auto` goes to: the one wanted, else the next above, else the best there is.

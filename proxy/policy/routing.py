@@ -7,7 +7,7 @@ depends on the caller, the request and the hour.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from fractions import Fraction
 from random import Random
@@ -25,12 +25,15 @@ from proxy.words.wishes import Strategy, Wishes
 
 from .abilities import SERVED, unable, unserved
 from .complexity import classify
+from .constraints import ceiling_of, fits
 from .ordering import Outlook, arrange
 from .plan import Candidate, Mode, Plan, Terms
 from .prices import Listing, PriceBook
-from .routes import DEFAULT, FREE, SIM_MODELS, Choice, Route, Routes, sim_price, unpriced
+from .routes import DEFAULT, FREE, SIM_MODELS, Choice, Route, Routes, not_found, sim_price, unpriced
 
 _REMEMBERED: Final = 2048
+_FEW: Final = 3
+"""Candidates of a request for which anything will do."""
 _PLAIN_ID: Final = re.compile(r"[\w.:@~+/-]{1,200}", re.ASCII)
 _RACES: Final = frozenset({"race", "hedge"})
 _MODES: Final[dict[Strategy, Mode]] = {"race": "race", "hedge": "hedge"}
@@ -64,6 +67,7 @@ class Router:
                 for what no provider has words for, or `permission_denied` for a race the key may not ask for.
         """
         name, reason = self._named(call)
+        _check_prompt(call, principal)
         found = self._found(call, name)
         choice = found[0][1]
         strategy = _strategy(call.wishes, principal, choice)
@@ -71,19 +75,25 @@ class Router:
         for route in self._able(self._allowed(found, principal, name), call, name):
             for candidate in self._candidates(route, call, principal, now):
                 candidates.setdefault(candidate.id, candidate)
-        arranged = arrange(tuple(candidates.values()), strategy, call, call.wishes, outlook, self._chance)
         if not candidates:
             raise unserved(name, call.kind)
+        ceiling = ceiling_of(call.wishes, self._settings.money.credits_per_usd)
+        able = tuple(each for each in candidates.values() if fits(each, call, ceiling, outlook))
+        arranged = arrange(able, strategy, call, call.wishes, outlook, self._chance)
+        if call.wishes.anything:
+            # A hold pays for the dearest of them, so those that nobody would get to are left out.
+            arranged = sorted(arranged, key=lambda each: not outlook.stable(each.id))[:_FEW]
         if not arranged:
             text = f"No provider of the model '{name[:64]}' fits what the request asks of it."
             raise GatewayError("model_not_found", text, param="provider", detail={"reason": "no_candidate"})
         configured = choice.configured or principal.strategy is not None
-        wished = call.wishes.strategy is not None or call.wishes.models
+        wished = call.wishes.strategy is not None or _names_others(call.wishes)
         return Plan(
             candidates=tuple(arranged),
             mode=_MODES.get(strategy, "failover"),
             exempt=strategy == "race" and configured and not wished,
             reason=reason,
+            ceiling=ceiling,
         )
 
     def catalogue(self, now: datetime) -> Iterator[Offer]:
@@ -100,13 +110,16 @@ class Router:
             if entry is not None:
                 yield entry
 
-    def find(self, name: str, now: datetime) -> Offer:
-        """Describe one model, by any id or alias that can be asked for.
+    def find(self, name: str, now: datetime, principal: Principal | None = None) -> Offer:
+        """Describe one model, by any id or alias that can be asked for; to a key, one it may use.
 
         Raises:
-            GatewayError: as `plan`.
+            GatewayError: as `plan`, but what a key may not use does not exist.
         """
-        return self._describe(name, self._choice(name).routes[0], now)
+        route = self._choice(name).routes[0]
+        if principal is not None and not principal.may_use(name, route.id):
+            raise not_found(name)
+        return self._describe(name, route, now)
 
     def _named(self, call: Call) -> tuple[str, str]:
         """Return the id a request means, and why, where it left that to us."""
@@ -124,9 +137,9 @@ class Router:
         """
         found: list[tuple[set[str], Choice]] = []
         refused: GatewayError | None = None
-        for place, asked in enumerate((name, *call.wishes.models)):
+        for asked in self._asked(call.wishes, name):
             try:
-                found.append(({asked} if place else {asked, call.model}, self._choice(asked)))
+                found.append(({asked, call.model} if asked == name else {asked}, self._choice(asked)))
             except GatewayError as error:
                 if error.name != "model_not_found":
                     raise
@@ -135,14 +148,25 @@ class Router:
             raise refused
         return found
 
+    def _asked(self, wishes: Wishes, name: str) -> Iterable[str]:
+        """Return the models a request may go to, in order: the one it names, and what its wishes add."""
+        if wishes.among:
+            # Of an allow-list the one that we would have chosen comes first.
+            chosen = {route.id for route in self._choice(name).routes} | {name}
+            return sorted(dict.fromkeys(wishes.among), key=lambda each: self._id_of(each) not in chosen)
+        others = [model.id for model in self._settings.models] if wishes.anything else ()
+        return dict.fromkeys((name, *wishes.models, *others))
+
+    def _id_of(self, name: str) -> str:
+        try:
+            return self._choice(name).routes[0].id
+        except GatewayError:
+            return name
+
     def _allowed(self, found: list[tuple[set[str], Choice]], principal: Principal, name: str) -> list[Route]:
         """Return the routes that the key may use."""
-        allowed = principal.models
         routes = [
-            route
-            for names, choice in found
-            for route in choice.routes
-            if allowed is None or allowed & {route.id, *names}
+            route for names, choice in found for route in choice.routes if principal.may_use(route.id, *names)
         ]
         if not routes:
             text = f"This key may not use the model '{name[:64]}'."
@@ -175,6 +199,8 @@ class Router:
             quality=model.quality if model else 0,
             sticky=model.sticky if model else False,
             on_cut=model.on_cut if model else "error",
+            capabilities=frozenset(model.capabilities) if model else frozenset(),
+            think=self._routes.thinks(call.model),
         )
         # Of a model that is to have one deployment, unless request or key know better.
         single = route.strategy == "single" and not (call.wishes.strategy or principal.strategy)
@@ -235,9 +261,21 @@ def _strategy(wishes: Wishes, principal: Principal, choice: Choice) -> Strategy:
         text = "This key's plan does not let requests ask for races and hedges."
         raise GatewayError("permission_denied", text, param="strategy")
     asked = wishes.strategy or principal.strategy
-    if asked is None and wishes.models and choice.strategy in {"single", *_RACES}:
+    if asked is None and _names_others(wishes) and choice.strategy in {"single", *_RACES}:
         return "failover"  # to the other models, which nobody but the client wants beside the first
     return asked or choice.strategy
+
+
+def _names_others(wishes: Wishes) -> bool:
+    """Tell whether a client wants models beside the one its request names."""
+    return bool(wishes.models or wishes.among or wishes.anything)
+
+
+def _check_prompt(call: Call, principal: Principal) -> None:
+    most = principal.limits.max_input
+    if most is not None and call.prompt_tokens(DEFAULT_RATIO) > most:
+        text = f"The input has more tokens, by our estimate, than the {most} that this key's plan allows."
+        raise GatewayError("context_length_exceeded", text)
 
 
 def _own_cost(

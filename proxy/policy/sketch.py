@@ -52,6 +52,11 @@ class Sketch:
         return self._median.place
 
     @property
+    def p95_bucket(self) -> int:
+        """Where the 95th percentile is."""
+        return self._p95.place
+
+    @property
     def median(self) -> float:
         """Half of the samples are no longer than this."""
         return _VALUES[self._median.place]

@@ -66,6 +66,7 @@ PLAN: Final[Mapping[str, Kind]] = {
     "concurrency": kinds.whole(1),
     "max_request": kinds.USD,
     "max_output": kinds.whole(1),
+    "max_input": kinds.whole(1),
     "allow_race": kinds.BOOLEAN,
     "strategy": kinds.one_of(Strategy),
 }

@@ -44,11 +44,12 @@ class Reasoning(NamedTuple):
         return self.thinking is not None and self.thinking.get("type") in {"enabled", "adaptive"}
 
 
-def reasoning_for(call: ChatRequest, model: Traits, limit: int) -> Reasoning:
+def reasoning_for(call: ChatRequest, model: Traits, limit: int, unsaid: str | None = None) -> Reasoning:
     """Decide how a model thinks; `limit` is the answer's `max_tokens`.
 
-    A client's own `thinking` is sent as it is. A choice of tool that is forced excludes thinking, and a
-    budget needs the turn's earlier thinking to come back: in both cases a model that can goes without.
+    `unsaid` is the effort of a request that says nothing of it, where the model can think at all. A client's
+    own `thinking` is sent as it is. A choice of tool that is forced excludes thinking, and a budget needs
+    the turn's earlier thinking to come back: in both cases a model that can goes without.
 
     Raises:
         GatewayError: `unsupported_parameter` where the model cannot think so, or cannot but think.
@@ -58,6 +59,8 @@ def reasoning_for(call: ChatRequest, model: Traits, limit: int) -> Reasoning:
         raise _unsupported(f"'{_FIELD}' must be one of none, {', '.join(SHARES)}.")
     if isinstance(own, dict):
         return Reasoning(own, _level(effort, model))
+    if effort is None and model.thinking != "none" and (model.thinking != "budget" or limit > MIN_BUDGET):
+        effort = unsaid
     if effort is None:
         return Reasoning()
     if effort == "none":

@@ -11,9 +11,9 @@ from urllib.parse import quote
 from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError
 
-from .base import Target, within
+from .base import THINKING, Target, within
 from .compatibility import unsupported
-from .gemini_compatibility import check_request
+from .gemini_compatibility import TABLE
 from .gemini_contents import Conversation
 from .gemini_parts import Json
 from .gemini_thinking import generation, thinking_config
@@ -43,7 +43,7 @@ def body_of(call: ChatRequest, target: Target) -> Json:
     Raises:
         GatewayError: the request asks for what Gemini cannot do; `param` names the client's field.
     """
-    check_request(call)
+    TABLE.check(call)
     conversation = Conversation(signed=generation(target.model) > (2, 5))
     for index, message in enumerate(call.messages):
         conversation.add(message, f"messages[{index}]")
@@ -72,7 +72,7 @@ def _generation_config(call: ChatRequest, target: Target) -> Json:
         "stopSequences": _stop(sampling.stop),
         "responseLogprobs": sampling.logprobs or None,
         "logprobs": sampling.top_logprobs if sampling.logprobs else None,
-        "thinkingConfig": thinking_config(call, target.model),
+        "thinkingConfig": thinking_config(call, target.model, THINKING if target.think else None),
         "responseModalities": _modalities(call.extra.get("modalities")),
         **_format(call.response_format),
     }

@@ -34,8 +34,10 @@ def generation(model: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2] or 0)) if found else (99, 0)
 
 
-def thinking_config(call: ChatRequest, model: str) -> dict[str, Any] | None:
+def thinking_config(call: ChatRequest, model: str, unsaid: str | None = None) -> dict[str, Any] | None:
     """Return `thinkingConfig`, None where the client leaves it to the model.
+
+    `unsaid` is the effort of a request that says nothing of it, where the model can think at all.
 
     An effort asks for thoughts too: they reach the client as reasoning, and their first word shows that
     the model is at work. Google's own form is taken from where its OpenAI compatibility has it.
@@ -45,6 +47,8 @@ def thinking_config(call: ChatRequest, model: str) -> dict[str, Any] | None:
     """
     native = _native(call)
     effort = call.reasoning_effort
+    if effort is None and native is None and generation(model) >= (2, 5):
+        effort = unsaid
     if effort is None:
         return native
     if native is not None:

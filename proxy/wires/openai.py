@@ -16,10 +16,10 @@ from proxy.words.call import Call
 from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError, UpstreamError
 
-from .base import Outgoing, Target, failure_for
+from .base import THINKING, Outgoing, Target, failure_for, key_field
 from .openai_errors import add_words, error_object
 from .openai_media import write_media
-from .openai_request import from_words, limit_output, suit_reasoning_model
+from .openai_request import fit, from_words, limit_output, suit_reasoning_model
 from .openai_stream import OpenAIDecoder
 
 
@@ -28,12 +28,17 @@ class OpenAIWire:
 
     language = "openai"
 
-    def headers(self, api_key: str | None) -> Sequence[tuple[str, str]]:
+    def headers(self, api_key: str | None, key_header: str | None = None) -> Sequence[tuple[str, str]]:
         """Return the bearer key, where there is one."""
-        return () if api_key is None else (("authorization", f"Bearer {api_key}"),)
+        return tuple(key_field(api_key, key_header or "authorization"))
 
     def encode(self, call: Call, target: Target) -> Outgoing:
-        """Write a request; a chat's always streams and reports usage."""
+        """Write a request; a chat's always streams and reports usage.
+
+        Raises:
+            GatewayError: `unsupported_parameter` with the field in `param`, where the upstream is known to
+                refuse it.
+        """
         if not isinstance(call, ChatRequest):
             outgoing = write_media(call, target)
             if outgoing is None:
@@ -49,8 +54,11 @@ class OpenAIWire:
             body["stream_options"] = {**(offered or {}), "include_usage": True}
         if target.max_output is not None:
             limit_output(body, target.max_output)
+        if target.reasoning and target.think:
+            body.setdefault("reasoning_effort", THINKING)
         if target.reasoning:
             suit_reasoning_model(body)
+        fit(body, target.quirks)
         return Outgoing("/chat/completions", orjson.dumps(body))
 
     def decoder(self, choices: int = 1) -> OpenAIDecoder:

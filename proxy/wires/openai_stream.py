@@ -23,6 +23,7 @@ from proxy.words.chat import (
 )
 from proxy.words.usage import text_size
 
+from .alike import Alike
 from .openai_errors import reported_error
 from .openai_usage import read_usage
 from .payloads import PayloadDecoder
@@ -30,6 +31,10 @@ from .payloads import PayloadDecoder
 _DELTA: Final = frozenset(
     {"role", "content", "refusal", "reasoning_content", "reasoning", "tool_calls", "function_call"}
 )
+_LESSONS: Final = 4
+"""Chunks that are looked at for what the others will be like."""
+_STEPS: Final = 4
+"""Chunks of one read that are unlike the others, before the rest of it is read one by one."""
 _DEEP: Final = 400
 """Bytes of a payload that may be nested deeper than orjson writes (254 levels)."""
 _MEDIA: Final = 2048
@@ -42,7 +47,7 @@ is more than either (platform.openai.com/docs/guides/audio, /images)."""
 class OpenAIDecoder(PayloadDecoder):
     """Reads one answer: SSE payloads, each a `chat.completion.chunk`."""
 
-    __slots__ = ("_choices", "_finished", "_seen", "_started")
+    __slots__ = ("_alike", "_choices", "_finished", "_lessons", "_seen", "_started")
 
     def __init__(self, choices: int = 1) -> None:
         super().__init__()
@@ -50,12 +55,36 @@ class OpenAIDecoder(PayloadDecoder):
         self._started = False
         self._seen: set[int] = set()
         self._finished: set[int] = set()
+        self._alike: Alike | None = None
+        self._lessons = _LESSONS
 
     @property
     def complete(self) -> bool:
         """Whether every choice has finished; there may be fewer than asked for where the upstream says so."""
         enough = self.done or len(self._finished) >= self._choices
         return enough and bool(self._finished) and self._seen == self._finished
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take body bytes; return the frames they complete."""
+        frames: list[Frame] = []
+        for _ in range(_STEPS):
+            if self.done or self.failure is not None or not self._sse.at_edge:
+                break
+            if self._alike is not None:
+                run, data = self._alike.cut(data)
+                if run is not None:
+                    frames.append(run)
+                    if not data:
+                        return frames
+            elif not self._lessons:
+                break
+            end = data.find(b"\n\n") + 2
+            if end < 2 or end == len(data):
+                break
+            frames += super().feed(data[:end])
+            data = data[end:]
+        frames += super().feed(data)
+        return frames
 
     def _frame(self, payload: bytes) -> Frame | None:
         if payload == b"[DONE]":
@@ -87,7 +116,17 @@ class OpenAIDecoder(PayloadDecoder):
         if usage is not None:
             plain = False
             events.append(read_usage(usage))
+        if plain and self._lessons:
+            self._learn(payload, body, events)
         return Frame(tuple(events), payload, body, plain)
+
+    def _learn(self, payload: bytes, body: dict[str, Any], events: list[Event]) -> None:
+        """See what the next chunks will be like, where this one is nothing but text."""
+        known = self._alike is not None and payload.startswith(self._alike.before)
+        match events:
+            case [TextDelta() as said] | [Started(), TextDelta() as said] if not known:
+                self._lessons -= 1
+                self._alike = Alike.learn(payload, body, said) or self._alike
 
     def _finish(self, index: int, reason: object, events: list[Event]) -> None:
         # Some upstreams say "" for null.

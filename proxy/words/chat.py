@@ -125,6 +125,8 @@ class Origin:
 
     language: str
     body: Mapping[str, Json]
+    media_type: str = ""
+    """What the client wants its answer to be, where its dialect leaves it a choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,8 +310,48 @@ CONTENT = (
 """Events that show the model has answered; the first of them decides a race."""
 
 
+class Run(NamedTuple):
+    """Payloads alike but for their text, as they came."""
+
+    before: bytes
+    """What stands before the text in each."""
+    texts: list[bytes]
+    after: bytes
+    raw: bytes
+    """All of them, framed as server-sent events."""
+    choice: int = 0
+    says_usage: bool = False
+    """They have a member `usage`, which is null."""
+
+    def apart(self) -> list[Frame]:
+        """Return a frame for each."""
+        return [
+            Frame(
+                (TextDelta(text.decode(), self.choice),),
+                plain=True,
+                run=self._replace(texts=[text], raw=b"data: %b%b%b\n\n" % (self.before, text, self.after)),
+            )
+            for text in self.texts
+        ]
+
+    def within(self, written: int, size: int) -> int:
+        """Return the bytes of text in those that `size` of `written` bytes hold whole."""
+        lengths = list(map(len, self.texts))
+        frame = (written - sum(lengths)) // len(lengths)
+        whole = 0
+        for length in lengths:
+            size -= frame + length
+            if size < 0:
+                break
+            whole += length
+        return whole
+
+
 class Frame(NamedTuple):
-    """One upstream payload: its events, and the payload itself for a relay in the same language."""
+    """One upstream payload: its events, and the payload itself for a relay in the same language.
+
+    With a `run` it stands for several, whose text is one event.
+    """
 
     events: tuple[Event, ...]
     payload: bytes = b""
@@ -317,3 +359,4 @@ class Frame(NamedTuple):
     """The payload, parsed."""
     plain: bool = False
     """Content alone: no usage, error or finish, so that the payload may pass as it came."""
+    run: Run | None = None

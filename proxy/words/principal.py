@@ -22,6 +22,8 @@ class Limits:
     """Largest hold of one request, in nano-USD."""
     max_output: int | None = None
     """Largest `max_tokens` of one request."""
+    max_input: int | None = None
+    """Largest prompt of one request, in tokens by our own count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +43,7 @@ class Principal:
     """How requests are routed that say nothing of it; None leaves it to alias and model."""
     allow_race: bool = False
     """Requests may ask for races themselves; what the operator configured needs no leave."""
+
+    def may_use(self, *names: str) -> bool:
+        """Tell whether a model is enabled for this key, by any of its names."""
+        return self.models is None or not self.models.isdisjoint(names)

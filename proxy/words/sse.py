@@ -56,6 +56,11 @@ class SSEDecoder:
             return self._feed_lines(self._unify_line_ends(data))
         return self._feed_whole(data)
 
+    @property
+    def at_edge(self) -> bool:
+        """Whether the next bytes begin an event, of which nothing has come yet."""
+        return not (self._partial or self._data or self._after_cr)
+
     def close(self) -> list[bytes]:
         """Take the end of the stream; return the event it cut short, if any.
 

@@ -1,12 +1,14 @@
 """How a request wants to be routed: what a client may ask for beyond a model.
 
 The shape is OpenRouter's `provider` object (openrouter.ai/docs, "Provider Routing") and its `models` list;
-`strategy` is our own, by header or from whoever configured model, alias or key.
+`strategy` is our own, by header or from whoever configured model, alias or key. The rest is the auto
+route's (`dialects/auto`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final, Literal
 
 Strategy = Literal["single", "failover", "hedge", "race", "cheapest", "fastest", "quality", "balanced"]
@@ -22,6 +24,11 @@ class Wishes:
     `only`, `ignore` and `order` name providers; `models` are further models, in order, where the first
     cannot be had. The price ceilings are nano-USD per million tokens. `session` is what sticky routing
     goes by: requests with the same one prefer the same deployment.
+
+    `among` are the only models it may be, in order, whatever the request names; `anything` adds the
+    operator's own to the one it names. Whoever answers has the capabilities that `require` lists, is not
+    expected to cost more than `max_credits`, nor known to take more than `max_latency` seconds to its
+    first token.
     """
 
     strategy: Strategy | None = None
@@ -34,6 +41,11 @@ class Wishes:
     allow_fallbacks: bool = True
     require_parameters: bool = False
     session: str | None = None
+    among: tuple[str, ...] = ()
+    anything: bool = False
+    require: frozenset[str] = frozenset()
+    max_credits: Fraction | None = None
+    max_latency: float | None = None
 
 
 NO_WISHES: Final = Wishes()

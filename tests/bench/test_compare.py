@@ -42,4 +42,4 @@ def test_headrace_is_started_without_our_settings_for_it(monkeypatch: pytest.Mon
 
 def test_a_refusal_of_headrace_is_shown(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="headrace accounts create"):
-        prepare(tmp_path / "h", upstreams=[1], models=['not"toml'])
+        prepare(tmp_path / "h", upstreams=[1], models={'not"toml': ["a"]})

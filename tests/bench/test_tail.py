@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -19,7 +20,8 @@ def test_both_gateways_are_asked_alike_and_charge_once(
 ) -> None:
     assert main([*WORDS.split(), "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    off, on = orjson.loads((tmp_path / "tail.json").read_bytes())["windows"]
+    *warmups, off, on = orjson.loads((tmp_path / "tail.json").read_bytes())["windows"]
+    assert [window["warmup"] for window in (*warmups, off, on)] == [True, True, False, False]
     assert [window["mode"] for window in (off, on)] == ["off", "on"]
     for window in (off, on):
         assert window["failed"] == 0
@@ -31,29 +33,28 @@ def test_both_gateways_are_asked_alike_and_charge_once(
     assert "p99 cut" in printed
 
 
-def window(mode: str, slow: float, **more: int) -> Window:
-    """A hundred and one requests: a hundred of 200 ms and slow ones beyond the 95th percentile."""
-    first = [200.0] * 96 + [slow] * 5
+def window(mode: str, slow: float, **more: Any) -> Window:
+    """A hundred and one requests: most of 300 ms, and slow ones beyond the 95th percentile."""
+    first = [300.0] * 96 + [slow] * 5
     fields = {"requests": 101, "upstream": 101, "charged": 101 * tail._PRICE, "lost": 0, **more}
     return Window(mode, first_ms=first, **fields)
 
 
 EXPECTED = """\
-time to first token: 200 ms, 5 % of them 10 times that; 30 requests a second
+time to first token: 300 ms, of the other provider 200 ms, 5 % of both 10 times that; 30 requests a second
 hedging  p50  p90   p99  max ms  requests  failed  extra calls           charged
 -------  ---  ---  ----  ------  --------  ------  -----------  ----------------
-off      200  200  2000    2000       101       0        0.0 %              once
-on       200  200   500     500       101       0        5.0 %  2121001 nano-USD
+off      300  300  3000    3000       101       0        0.0 %              once
+on       300  300   600     600       101       0        5.0 %  2121001 nano-USD
 
-p99 cut 4.0x for 5.0 % more calls, 1.0% of what clients paid; the goal is 5x for 5 %.
-The most there is to gain is 5x: a hedge starts when a usual first token would have come,
-and takes as long again."""
+p99 cut 5.0x for 5.0 % more calls, 1.0% of what clients paid; the goal is 5x for 5 %.
+The most there is to gain is 6.0x: a hedge starts when a usual first token would have come."""
 
 
 def test_a_report() -> None:
     charged = 101 * tail._PRICE + 1
-    on = window("on", 500.0, upstream=106, charged=charged, lost=charged // 100)
-    assert report(Tail(), [window("off", 2000.0), on]) == EXPECTED
+    on = window("on", 600.0, upstream=106, charged=charged, lost=charged // 100)
+    assert report(Tail(), [window("off", 3000.0), on]) == EXPECTED
 
 
 def test_rounds_are_put_together() -> None:
@@ -61,6 +62,13 @@ def test_rounds_are_put_together() -> None:
     merged = tail._merged([each for each in windows if each.mode == "off"])
     assert (merged.requests, merged.upstream, len(merged.first_ms)) == (202, 202, 202)
     assert quantiles(merged.first_ms)["max"] == 2000.0
+
+
+def test_a_warm_up_counts_by_its_calls_alone() -> None:
+    before = window("on", 900.0, upstream=111)
+    before.warmup = True
+    merged = tail._merged([before, window("on", 600.0)])
+    assert (merged.requests, merged.upstream, len(merged.first_ms)) == (202, 212, 101)
 
 
 def test_counters_are_summed_over_their_labels() -> None:

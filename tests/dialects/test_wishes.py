@@ -55,7 +55,7 @@ def test_wishes_are_read_and_taken_out_of_the_body(fields: dict[str, Any], found
     ("fields", "param"),
     [
         ({"provider": []}, "provider"),
-        ({"provider": {"order": "a"}}, "order"),
+        ({"provider": {"order": "a"}}, "provider.order"),
         ({"provider": {"order": [3]}}, "provider.order"),
         ({"provider": {"only": [""]}}, "provider.only"),
         ({"provider": {"ignore": ["x" * 257]}}, "provider.ignore"),

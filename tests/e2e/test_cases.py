@@ -11,8 +11,9 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import trio
@@ -23,8 +24,9 @@ from proxy.edge import conversation
 from proxy.receipt import Receipt
 from proxy.settings import Provider
 from proxy.words.usage import DEFAULT_RATIO, count
-from tests.fakes.cases import CASES, Case
+from tests.fakes.cases import CASES, Case, cases_for
 from tests.fakes.client import Answer, Client, chat, text_of
+from tests.fakes.tongues import Wire
 from tests.fakes.upstream import NO_SUCH_HOST, FaultyUpstream, black_hole, refusing
 
 from .harness import INPUT, OUTPUT, provider, running, settings_for
@@ -33,6 +35,14 @@ SPECIAL = {"F3", "F37", "F38", "F39", "F40", "F74", "F79", "F80", "F82"}
 PLAYED = [case for case in CASES if case.row not in SPECIAL]
 BYOK = [case for case in PLAYED if case.error == "byok_key_rejected"]
 PLAYED = [case for case in PLAYED if case not in BYOK]
+OTHERS: list[tuple[Wire, Case]] = [
+    (wire, case)
+    for wire in get_args(Wire)
+    for case in cases_for(wire)
+    if wire != "openai" and case.row not in SPECIAL and case.error != "byok_key_rejected"
+]
+CROSSED = {"F54", "F57", "F60", "F65", "F67", "F68", "F69", "F70"}
+"""Rows in which a provider of another protocol takes over, or must not."""
 
 
 def prompt_tokens() -> int:
@@ -123,11 +133,19 @@ def expected_cost(case: Case, receipt: Receipt, relayed: int) -> int:
             return (told["prompt_tokens"] * INPUT + told["completion_tokens"] * OUTPUT) // 1_000_000
 
 
-async def play(case: Case, directory: Path, monkeypatch: pytest.MonkeyPatch, *, healthy: bool) -> None:
+async def play(
+    case: Case,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    healthy: bool,
+    wire: Wire = "openai",
+) -> None:
     if case.comment_after is not None:
         monkeypatch.setattr(conversation, "FIRST_COMMENT_AFTER", case.comment_after)
     async with place_for(case) as (url, server), FaultyUpstream() as second:
-        providers: list[Provider] = [provider("first", url, timeouts=dict(case.timeouts))]
+        first = replace(provider("first", url, timeouts=dict(case.timeouts)), wire=wire)
+        providers: list[Provider] = [first]
         if healthy:
             providers.append(provider("second", second.base_url))
         async with running(settings_for(directory, providers)) as gateway:
@@ -232,6 +250,25 @@ async def test_a_case_with_a_healthy_provider_behind(
         trio.socket.set_custom_hostname_resolver(HangingResolver())
     with trio.fail_after(30):
         await play(case, tmp_path, monkeypatch, healthy=True)
+
+
+@pytest.mark.parametrize(("wire", "case"), OTHERS, ids=[f"{wire}-{case}" for wire, case in OTHERS])
+async def test_a_case_with_a_provider_of_another_protocol(
+    wire: Wire, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with trio.fail_after(30):
+        await play(case, tmp_path, monkeypatch, healthy=False, wire=wire)
+
+
+CROSSINGS = [(wire, case) for wire, case in OTHERS if case.row in CROSSED and case.fails_over is not None]
+
+
+@pytest.mark.parametrize(("wire", "case"), CROSSINGS, ids=[f"{wire}-{case}" for wire, case in CROSSINGS])
+async def test_a_case_in_which_a_provider_of_another_protocol_is_behind(
+    wire: Wire, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with trio.fail_after(30):
+        await play(case, tmp_path, monkeypatch, healthy=True, wire=wire)
 
 
 async def test_the_harness_notices_money_that_moves(tmp_path: Path) -> None:

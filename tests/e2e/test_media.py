@@ -1,7 +1,5 @@
 """Embeddings, speech, transcriptions and images through the whole gateway: sent, relayed and billed."""
 
-# ruff: noqa: E501 - tables of bodies
-
 from __future__ import annotations
 
 import json

@@ -11,26 +11,10 @@ import pytest
 from proxy.edge.http import Reply, Request
 from proxy.edge.models import ModelRoutes
 from proxy.edge.routes import Routes, dialect_of
-from proxy.edge.surfaces import AGGREGATOR, GATEWAY
+from proxy.edge.surfaces import AGGREGATOR, AUTO, GATEWAY, LLM_CHAT, LLM_GENERATE, PROJECT_CHAT
 
-
-class Nobody:
-    """Stands where the rows bind their handlers; none of them is called here."""
-
-    async def ask(self, *_: object, **what: object) -> None:
-        raise AssertionError
-
-    async def hear(self, *_: object, **what: object) -> None:
-        raise AssertionError
-
-    async def catalogue(self, *_: object, **what: object) -> None:
-        raise AssertionError
-
-    async def model(self, *_: object, **what: object) -> None:
-        raise AssertionError
-
-
-ROUTES = Routes(cast("ModelRoutes", Nobody()))
+# It serves nothing: the rows only bind their handlers to it.
+ROUTES = Routes(ModelRoutes.__new__(ModelRoutes))
 
 
 class Head:
@@ -73,13 +57,15 @@ def test_what_is_below_no_base_is_for_the_cold_application(path: str) -> None:
     [
         ("POST", "/v1/chat/completions", "ask"),
         ("GET", "/api/v1/models", "catalogue"),
+        ("POST", "/v1/llm/auto", "ask"),
+        ("POST", "/api/v1/ai/embed", "reserved"),
         ("GET", "/api/v1/models/redpill/google/gemini-2.5-flash-lite", "model"),
     ],
 )
 def test_a_path_is_answered_by_its_row(method: str, path: str, name: str) -> None:
     found = ROUTES.find(method, path)
     assert found is not None
-    assert found.func.__name__ == name  # type: ignore[attr-defined]
+    assert getattr(found, "func", found).__name__ == name
 
 
 @pytest.mark.parametrize(
@@ -107,6 +93,13 @@ async def test_a_path_without_a_row_is_refused(
         ("/v1/none", GATEWAY),
         ("/api/v1/models/a/b", AGGREGATOR),
         ("/nowhere", AGGREGATOR),
+        ("/v1/llm/auto", AUTO),
+        ("/v1/llm/none", AUTO),
+        ("/api/v1/ai/models/a/b", LLM_CHAT),
+        ("/api/v1/ai/llm/generate", LLM_GENERATE),
+        ("/api/v1/ai/llm/none", LLM_CHAT),
+        ("/api/v1/ai/chat", PROJECT_CHAT),
+        ("/api/v1/ai/none", PROJECT_CHAT),
         ("", AGGREGATOR),
     ],
 )

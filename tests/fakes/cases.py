@@ -9,7 +9,7 @@ deployment. Every case also asserts: the hold ended once, nothing leaked, CANARY
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -17,6 +17,7 @@ from proxy.words.errors import Name
 
 from . import script as say
 from .script import HEALTHY, STALL, Script
+from .tongues import Wire
 
 Ledger = Literal["-", "V", "S(u)", "S(r)"]
 """No hold at all; voided; settled by the upstream's usage; settled by our own count of what was relayed."""
@@ -238,6 +239,11 @@ LOOKS: Final = tuple(
     }.items()
 )
 
+NEWS: Final = (
+    Case(row="F59", what="events nobody knows",
+         script=Script(at=((0, say.Novelty()), (3, say.Novelty()), (8, say.Novelty())))),
+)  # fmt: skip
+
 _LIES: Final[Mapping[str, Mapping[str, Any]]] = {
     "negative": {"completion_tokens": -5, "total_tokens": 5},
     "not an integer": {"completion_tokens": 2.5},
@@ -269,7 +275,10 @@ CONTENT: Final = (
         for what, tokens in (("far above our count", 800), ("far below it", 1))
     ),
     early("F64", "HTML", say.whole(b"<html>CANARY</html>", content_type="text/html"), "bad_content"),
-    early("F64", "JSON error", say.whole(say.error_object("CANARY")), "failed"),
+    early("F64", "nothing in JSON", say.whole(b""), "bad_content"),
+    early("F64", "nothing in a stream", say.whole(b"", content_type="text/event-stream"), "truncated"),
+    early("F64", "text", say.whole(b"data: {}\n\n", content_type="text/plain"), "bad_content"),
+    early("F64", "JSON error", say.whole(say.Problem("CANARY")), "failed"),
     early("F65", "error frame first", say.error_frame(0, "CANARY"), "failed"),
     late("F65", "error frame later", say.error_frame(3, "CANARY"), "failed", closes=False),
 )  # fmt: skip
@@ -313,6 +322,7 @@ STATUS: Final = (
 EXCESS: Final = (
     early("F73", "a line without end first", say.long_line(), "protocol", closes=True, note="RSS + <= 4 MiB"),
     late("F73", "a line without end later", say.long_line(k=3), "protocol"),
+    late("F73", "a huge event later", say.huge_event(k=3), "protocol"),
     Case(row="F74", what="tokens without end", script=Script(tokens=say.ENDLESS), request=PLAIN,
          money="one_hold",
          error="insufficient_credits", finish="error", relayed=-1, ledger="S(r)", fails_over=False,
@@ -345,4 +355,51 @@ POOL: Final = (
          note="after enough say.error(500); answered within 10 ms"),
 )  # fmt: skip
 
-CASES: Final = (*CLIENT, *MONEY, *CONNECT, *SLOW, *BROKEN, *LOOKS, *CONTENT, *STATUS, *EXCESS, *POOL)
+CASES: Final = (*CLIENT, *MONEY, *CONNECT, *SLOW, *BROKEN, *LOOKS, *NEWS, *CONTENT, *STATUS, *EXCESS, *POOL)
+
+_NOT_OF_A_WIRE: Final = frozenset({"F49", "F50", "F51", "F52", "F53", "F72", "F77", "F78"})
+"""Rows that are over before a protocol has a say."""
+_ANYWHERE: Final = frozenset(
+    {"usage beside the finish", "usage beside the last content", "usage in every chunk"}
+)
+"""Liberties that OpenAI's imitators take, and nobody else."""
+_UNKNOWN: Final[Mapping[Wire, frozenset[str]]] = {
+    "openai": frozenset(),
+    # What is read from the cache stands beside the prompt, and may well be more.
+    "anthropic": _ANYWHERE | {"usage cached beyond the prompt"},
+    # There is no end marker: the end of the body is one.
+    "gemini": _ANYWHERE
+    | {"no done with usage", "no done and FIN", "no done no usage"}
+    | {"done twice", "data after done", "silence after done"},
+}
+_UNENDED: Final[Mapping[str, Any]] = {
+    "error": "upstream_error",
+    "detail": {"upstream": "truncated"},
+    "finish": "error",
+    "ledger": "S(r)",
+    "fails_over": False,
+}
+_DIFFERENT: Final[Mapping[Wire, Mapping[str, Mapping[str, Any]]]] = {
+    "openai": {},
+    # A reason to stop is not the end: `message_stop` is.
+    "anthropic": {
+        "no done with usage": _UNENDED,
+        "no done and FIN": _UNENDED,
+        "no done no usage": _UNENDED,
+        "FIN inside chunked after finish": _UNENDED,
+        "before done with usage": {"ledger": "S(r)"},
+        "rejected": {"detail": {}},
+    },
+    "gemini": {"rejected": {"detail": {}}},
+}
+
+
+def cases_for(wire: Wire) -> tuple[Case, ...]:
+    """Return the expectations of an upstream that speaks this protocol, where it has a say in them."""
+    if wire == "openai":
+        return CASES
+    return tuple(
+        replace(case, **_DIFFERENT[wire].get(case.what, {}))
+        for case in CASES
+        if case.row not in _NOT_OF_A_WIRE and case.what not in _UNKNOWN[wire]
+    )

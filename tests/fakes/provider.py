@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 
@@ -21,11 +22,7 @@ async def simulated() -> AsyncIterator[str]:
         port = listening.getsockname()[1]
         stop = Stop()
         async with trio.open_nursery() as nursery:
-
-            async def serve(*, task_status: trio.TaskStatus[None]) -> None:
-                await serve_asgi(simulate, listening, Server(drain=0.1), stop=stop, task_status=task_status)
-
-            await nursery.start(serve)
+            await nursery.start(partial(serve_asgi, simulate, listening, Server(drain=0.1), stop=stop))
             try:
                 yield f"http://127.0.0.1:{port}"
             finally:

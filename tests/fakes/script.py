@@ -40,8 +40,39 @@ class Flow:
     gap: Pause = 0.0
 
 
-Act = float | trio.Event | trio.Semaphore | Callable[[], Awaitable[object]] | bytes | Flow | Ending
-"""What may happen between tokens: a pause, bytes put into the body, or the end."""
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error, said as the protocol of the request says it: whole, or in mid-stream."""
+
+    message: str = "boom"
+    status: int = 500
+    code: str | None = None
+    type: str = "server_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """An event that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Novelty:
+    """An event that nobody knows yet, with nothing of the answer in it."""
+
+
+Act = (
+    float
+    | trio.Event
+    | trio.Semaphore
+    | Callable[[], Awaitable[object]]
+    | bytes
+    | Flow
+    | Problem
+    | Garbage
+    | Novelty
+    | Ending
+)
+"""What may happen between tokens: a pause, bytes put into the body, an error, or the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +94,7 @@ class Script:
     """Added to the true Content-Length."""
     keep: Keep = "alive"
     # A whole body, in place of a stream.
-    body: bytes | None = None
+    body: bytes | Problem | None = None
     # The stream.
     tokens: int | None = None
     word: str = WORD
@@ -129,8 +160,8 @@ def error(
     type_: str = "server_error",
     headers: tuple[tuple[str, str], ...] = (),
 ) -> Script:
-    """Return an answer that is an error in OpenAI's shape."""
-    return whole(error_object(message, type_, code), status=status, headers=headers)
+    """Return an answer that is an error."""
+    return whole(Problem(message, status, code, type_), status=status, headers=headers)
 
 
 def limited(retry_after: str | None = None, header: str = "Retry-After") -> Script:
@@ -140,20 +171,20 @@ def limited(retry_after: str | None = None, header: str = "Retry-After") -> Scri
 
 
 def whole(
-    body: Mapping[str, Any] | bytes,
+    body: Mapping[str, Any] | bytes | Problem,
     *,
     status: int = 200,
     content_type: str = "application/json",
     headers: tuple[tuple[str, str], ...] = (),
 ) -> Script:
     """Return an answer with one whole body."""
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    data = body if isinstance(body, bytes | Problem) else json.dumps(body).encode()
     return Script(status=status, content_type=content_type, headers=headers, framing="length", body=data)
 
 
 def error_frame(k: int = 0, message: str = "boom", code: str | None = None) -> Script:
     """Return a stream that says after k tokens that it failed, and ends."""
-    return Script(tokens=k, role=k > 0, at=((k, frame(error_object(message, code=code))), (k, "end")))
+    return Script(tokens=k, role=k > 0, at=((k, Problem(message, code=code)), (k, "end")))
 
 
 def broken(k: int, how: Ending, *, framing: Framing = "chunked") -> Script:
@@ -163,7 +194,7 @@ def broken(k: int, how: Ending, *, framing: Framing = "chunked") -> Script:
 
 def invalid_line(k: int = 0) -> Script:
     """Return a stream with a line after k tokens that is no JSON; it then goes on."""
-    return Script(tokens=max(8, k), role=k > 0, at=((k, b'data: {"choices": [CANARY-NOT-JSON\n\n'),))
+    return Script(tokens=max(8, k), role=k > 0, at=((k, Garbage()),))
 
 
 def long_line(size: int = 64 * 2**20, k: int = 0) -> Script:
@@ -171,6 +202,13 @@ def long_line(size: int = 64 * 2**20, k: int = 0) -> Script:
     piece = b"x" * 65_536
     line = Flow(lambda: chain([b"data: "], repeat(piece, size // len(piece))))
     return Script(tokens=max(8, k), role=k > 0, at=((k, line), (k, "stall")))
+
+
+def huge_event(size: int = 16 * 2**20, k: int = 0) -> Script:
+    """Return a stream with one whole event of that size after k tokens; it then goes on."""
+    piece = b"x" * 65_536
+    event = Flow(lambda: chain([b'data: {"novelty": "'], repeat(piece, size // len(piece)), [b'"}\n\n']))
+    return Script(tokens=max(8, k), role=k > 0, at=((k, event),))
 
 
 def only_comments(gap: Pause = 0.01) -> Script:

@@ -12,6 +12,9 @@ import pytest
 import trio
 import trio.lowlevel
 import trustme
+from anthropic.types import RawMessageStreamEvent
+from google.genai import types
+from pydantic import TypeAdapter
 
 from tests.fakes import script as say
 from tests.fakes.client import Client, abort_after, chat, post, streaming, text_of
@@ -464,3 +467,50 @@ async def test_nothing_stays_open(upstream: FaultyUpstream) -> None:
     await upstream.wait_idle()
     assert upstream.connections == 20
     assert math.isfinite(upstream.requests[0].closed_at or math.inf)
+
+
+PLACES = {
+    "anthropic": "/messages",
+    "gemini": "/models/m:streamGenerateContent?alt=sse",
+}
+
+
+@pytest.mark.parametrize("wire", list(PLACES))
+async def test_what_it_says_in_other_protocols_is_known_to_their_sdks(
+    upstream: FaultyUpstream, wire: str
+) -> None:
+    upstream.script(Script(tokens=3))
+    answer = await post(upstream.base_url, PLACES[wire], {"stream": True})
+    events = [json.loads(payload) for payload in answer.payloads]
+    if wire == "gemini":
+        read = [types.GenerateContentResponse.model_validate(event) for event in events]
+        assert "".join(response.text or "" for response in read) == "the " * 3
+        assert read[-1].usage_metadata is not None
+        assert read[-1].usage_metadata.total_token_count == 13
+        return
+    assert events.pop(1) == {"type": "ping"}
+    known: TypeAdapter[RawMessageStreamEvent] = TypeAdapter(RawMessageStreamEvent)
+    kinds = [known.validate_python(event).type for event in events]
+    assert kinds[:2] == ["message_start", "content_block_start"]
+    assert kinds[2:] == ["content_block_delta"] * 3 + ["content_block_stop", "message_delta", "message_stop"]
+    named = [line for line in answer.body.split(b"\n") if line.startswith(b"event: ")]
+    assert named == [b"event: " + kind.encode() for kind in ["message_start", "ping", *kinds[1:]]]
+
+
+@pytest.mark.parametrize(
+    ("wire", "error"),
+    [
+        ("anthropic", {"type": "overloaded_error", "message": "boom"}),
+        ("gemini", {"code": 529, "message": "boom", "status": "INTERNAL"}),
+    ],
+)
+async def test_it_fails_in_other_protocols_too(
+    upstream: FaultyUpstream, wire: str, error: dict[str, object]
+) -> None:
+    upstream.script(say.error(529), say.error_frame(1), say.invalid_line(1))
+    whole = await post(upstream.base_url, PLACES[wire], {"stream": True})
+    assert (whole.status, whole.json["error"]) == (529, error)
+    late = await post(upstream.base_url, PLACES[wire], {"stream": True})
+    assert "error" in json.loads(late.payloads[-1])
+    broken = await post(upstream.base_url, PLACES[wire], {"stream": True})
+    assert any(b"CANARY" in payload for payload in broken.payloads)

@@ -1,4 +1,4 @@
-"""A scripted OpenAI-compatible HTTP/1.1 server on a real loopback socket, which keeps a ledger.
+"""A scripted provider on a real loopback socket, which keeps a ledger; the path says in which protocol.
 
 Each request is answered by the next `Script` in the queue, else by the one for its `model`, else by
 `default`. The client closing its connection ends the answer at once, and the ledger says when.
@@ -22,7 +22,8 @@ from typing import Any, Literal, Self
 
 import trio
 
-from .script import HEALTHY, Act, Flow, Pause, Script
+from .script import HEALTHY, Act, Flow, Garbage, Novelty, Pause, Problem, Script
+from .tongues import Payload, garbage_in, novelty_in, problem_event, problem_in, tongue_for, wire_of
 
 _READ = 65_536
 _RESET = struct.pack("ii", 1, 0)
@@ -74,7 +75,8 @@ class Seen:
     @property
     def key(self) -> str | None:
         """The credential the client sent."""
-        return self.headers.get("authorization", "").removeprefix("Bearer ") or self.headers.get("x-api-key")
+        bearer = self.headers.get("authorization", "").removeprefix("Bearer ")
+        return bearer or self.headers.get("x-api-key") or self.headers.get("x-goog-api-key")
 
     def __repr__(self) -> str:
         state = "aborted" if self.aborted else "answered" if self.answered.is_set() else "running"
@@ -314,14 +316,10 @@ class _Answer:
         self.script = seen.script
         self.request: dict[str, Any] = request if isinstance(request, dict) else {}
         self.packer = zlib.compressobj(6, zlib.DEFLATED, 31) if self.script.gzip else None
-        script = self.script
-        asked_tokens = self.request.get("max_tokens") or self.request.get("max_completion_tokens") or 8
-        self.tokens: int = asked_tokens if script.tokens is None else script.tokens
-        self.choices: int = script.choices or self.request.get("n") or 1
-        options = self.request.get("stream_options") or {}
-        asked = script.usage_unasked or bool(options.get("include_usage"))
-        self.reports = asked and script.usage is not None
-        self.nulls = self.reports and script.usage_null
+        self.wire = wire_of(seen.path)
+        self.tongue = tongue_for(seen.path, self.script, self.request, seen.number)
+        self.tokens = self.tongue.tokens
+        self.choices = self.tongue.choices
 
     async def run(self) -> None:
         script = self.script
@@ -331,9 +329,11 @@ class _Answer:
         for _ in range(script.interim):
             await self._send(b"HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n")
         if script.body is not None:
-            await self._send(self._head(len(script.body)) + script.body)
-        elif script.status == 200 and self.request.get("stream") is not True:
-            body = json.dumps(self._whole()).encode()
+            body = script.body
+            whole = problem_in(self.wire, body) if isinstance(body, Problem) else body
+            await self._send(self._head(len(whole)) + whole)
+        elif script.status == 200 and not self.tongue.streams:
+            body = json.dumps(self.tongue.whole()).encode()
             await self._send(self._head(len(body), "application/json") + body)
             self.seen.tokens_sent = self.tokens * self.choices
         else:
@@ -390,7 +390,7 @@ class _Answer:
         if script.role:
             await pause(script.before_first)
             for choice in range(self.choices):
-                await self._event(self._chunk(choice, {"role": "assistant", "content": ""}))
+                await self._events(self.tongue.start(choice))
         acts = {place: [act for k, act in script.at if k == place] for place, _ in script.at}
         for k in range(self.tokens):
             for act in acts.get(k, ()):
@@ -399,7 +399,7 @@ class _Answer:
             await pause(script.gap if k else 0.0 if script.role else script.before_first)
             for choice in range(self.choices):
                 self.seen.tokens_sent += 1
-                await self._event(self._token(choice, k))
+                await self._events(self.tongue.token(choice, k))
                 self.connection.server._tell()
         for act in acts.get(self.tokens, ()):
             if await self._act(act):
@@ -408,19 +408,12 @@ class _Answer:
 
     async def _finish(self) -> None:
         script = self.script
-        if script.finish is not None:
-            for choice in range(self.choices):
-                last = choice == self.choices - 1
-                await self._event(
-                    self._chunk(choice, {}, finish=script.finish, usage=last and self._here("finish"))
-                )
-        if self._here("own"):
-            await self._event({**self._chunk(0, {}, usage=True), "choices": []})
+        await self._events(self.tongue.finish())
         for act in script.after_finish:
             if await self._act(act):
                 return
         for _ in range(script.done):
-            await self._event("[DONE]")
+            await self._events(self.tongue.done())
         if script.after_done:
             await self._body(script.after_done)
         await self._end(script.ending)
@@ -432,6 +425,12 @@ class _Answer:
             return True
         if isinstance(act, bytes):
             await self._body(act)
+        elif isinstance(act, Problem):
+            await self._body(problem_event(self.wire, act))
+        elif isinstance(act, Garbage):
+            await self._body(garbage_in(self.wire))
+        elif isinstance(act, Novelty):
+            await self._body(novelty_in(self.wire))
         elif isinstance(act, Flow):
             for piece in act.make():
                 await self._body(piece, flush=False)
@@ -460,7 +459,11 @@ class _Answer:
         if how in {"fin", "truncate"}:
             await self.connection.shut()
 
-    async def _event(self, payload: dict[str, Any] | str) -> None:
+    async def _events(self, payloads: list[Payload]) -> None:
+        for payload in payloads:
+            await self._event(payload)
+
+    async def _event(self, payload: Payload) -> None:
         script = self.script
         text = (
             payload
@@ -469,85 +472,13 @@ class _Answer:
         )
         field_name = "data: " if script.space else "data:"
         lines = [field_name + line for line in text.split("\n")]
+        if self.wire == "anthropic":
+            lines.insert(0, f"event: {payload['type']}" if isinstance(payload, dict) else "event: none")
         if script.comments:
             lines.insert(0, ": a comment")
         await self._body(
             "".join(line + "\n" for line in [*lines, ""]).encode().replace(b"\n", script.line_end)
         )
-
-    def _here(self, place: str) -> bool:
-        return self.reports and self.script.usage_at == place
-
-    def _token(self, choice: int, k: int) -> dict[str, Any]:
-        script, word = self.script, self.script.word
-        delta: dict[str, Any] = {script.kind: word}
-        if script.kind == "tool_calls":
-            call: dict[str, Any] = {"index": 0, "function": {"arguments": word}}
-            if k == 0:
-                call = {
-                    "index": 0,
-                    "id": f"call_{choice}",
-                    "type": "function",
-                    "function": {"name": "look", "arguments": word},
-                }
-            delta = {"tool_calls": [call]}
-        last = k == self.tokens - 1 and choice == self.choices - 1
-        reports = self._here("every") or (last and self._here("last_content"))
-        done = k * self.choices + choice + 1
-        return self._chunk(choice, delta, usage=reports, done=done)
-
-    def _chunk(
-        self,
-        choice: int,
-        delta: dict[str, Any],
-        *,
-        finish: str | None = None,
-        usage: bool = False,
-        done: int | None = None,
-    ) -> dict[str, Any]:
-        script = self.script
-        one: dict[str, Any] = {"index": choice, "delta": delta, "finish_reason": finish}
-        if script.logprobs and delta.get("content"):
-            one["logprobs"] = {"content": [{"token": script.word, "logprob": -0.5, "top_logprobs": []}]}
-        chunk: dict[str, Any] = {
-            "id": f"chatcmpl-{self.seen.number}",
-            "object": "chat.completion.chunk",
-            "created": 1_700_000_000,
-            "model": self.request.get("model", "scripted"),
-            "choices": [one],
-        }
-        if usage:
-            chunk["usage"] = self._usage(self.tokens * self.choices if done is None else done)
-        elif self.nulls:
-            chunk["usage"] = None
-        return chunk
-
-    def _usage(self, tokens: int) -> dict[str, Any]:
-        prompt = self.script.prompt_tokens
-        true = {"prompt_tokens": prompt, "completion_tokens": tokens, "total_tokens": prompt + tokens}
-        return {**true, **(self.script.usage or {})}
-
-    def _whole(self) -> dict[str, Any]:
-        script = self.script
-        text = script.word * self.tokens
-        message: dict[str, Any] = {"role": "assistant", "content": None}
-        message[script.kind] = text
-        if script.kind == "tool_calls":
-            function = {"name": "look", "arguments": text}
-            message["tool_calls"] = [{"id": "call_0", "type": "function", "function": function}]
-        answer = {
-            "id": f"chatcmpl-{self.seen.number}",
-            "object": "chat.completion",
-            "created": 1_700_000_000,
-            "model": self.request.get("model", "scripted"),
-            "choices": [
-                {"index": index, "message": message, "finish_reason": script.finish}
-                for index in range(self.choices)
-            ],
-        }
-        if script.usage is not None:
-            answer["usage"] = self._usage(self.tokens * self.choices)
-        return answer
 
 
 async def pause(moment: Pause) -> None:

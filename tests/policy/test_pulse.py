@@ -155,6 +155,17 @@ def test_hedging_a_slow_deployment_finds_its_true_p95() -> None:
     assert made.hedge_delay(A, 100) == about(10)
 
 
+def test_a_twentieth_of_slow_ones_does_not_put_off_the_hedges_against_them() -> None:
+    """The p95 is at a cliff: whoever counts how long the hedges took falls down it."""
+    made = pulse(*[0.5] * 20)
+    for call in range(1000):
+        if call % 18 == 0:
+            made.cancelled(A, made.hedge_delay(A, 0) + 0.5, 0, hedged=True)
+        else:
+            made.opened(A, 0.5, 0)
+    assert made.hedge_delay(A, 0) == about(0.5)
+
+
 def test_failures_are_no_first_token_times() -> None:
     """Time-outs in the p95 would put off the hedge that rescues from them."""
     made = pulse(*[0.5] * 20)

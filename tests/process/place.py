@@ -180,13 +180,15 @@ class Place:
         return found
 
     @asynccontextmanager
-    async def begun(self, *args: str) -> AsyncIterator[tuple[trio.Process, Path, Path]]:
-        """Start `headrace serve` for the length of the block, without waiting for it."""
+    async def begun(
+        self, *args: str, command: str = "serve"
+    ) -> AsyncIterator[tuple[trio.Process, Path, Path]]:
+        """Start `headrace serve`, or another, for the length of the block, without waiting for it."""
         self._starts += 1
         out, err = self.path / f"out{self._starts}", self.path / f"err{self._starts}"
-        command, options = self._how(("serve", *args))
+        line, options = self._how((command, *args))
         with out.open("wb") as to_out, err.open("wb") as to_err:
-            process = await trio.lowlevel.open_process(command, stdout=to_out, stderr=to_err, **options)
+            process = await trio.lowlevel.open_process(line, stdout=to_out, stderr=to_err, **options)
         try:
             yield process, out, err
         finally:

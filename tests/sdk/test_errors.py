@@ -102,8 +102,9 @@ async def test_a_key_for_something_else(place: Place, base: str) -> None:
 
 @both_bases
 @STREAMS
-async def test_an_unknown_model(place: Place, base: str, stream: bool) -> None:
-    raised = await told(place, base, UNKNOWN, model="openai/no-such", stream=stream)
+@pytest.mark.parametrize("model", ["openai/no-such", "sim/nonsense", "sim/echo:color=red"])
+async def test_an_unknown_model(place: Place, base: str, stream: bool, model: str) -> None:
+    raised = await told(place, base, UNKNOWN, model=model, stream=stream)
     assert raised.param == "model"
     await place.unbilled()
 

@@ -49,7 +49,8 @@ class Answer:
         start = trio.current_time()
         while data := await reply.read():
             self.times.append(trio.current_time() - start)
-            self.frames += self.decoder.feed(data)
+            for frame in self.decoder.feed(data):
+                self.frames += frame.run.apart() if frame.run else [frame]
         self.frames += self.decoder.close()
         return self
 
