@@ -21,7 +21,7 @@ from hypercorn.protocol.h2 import (
     StreamBuffer,
 )
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
-from priority import MissingStreamError
+from priority.priority import MissingStreamError
 
 from .asgi import UNSENT
 from .http import ClientGoneError
