@@ -313,7 +313,7 @@ class Breaker:
     def _refused(self, circuit: Circuit) -> Event:
         """Say what a refused key amounts to: at once the end, but for one that was accepted before.
 
-        Some providers answer 403 to a prompt they do not like (openrouter.ai/docs, Errors). Were a key
+        Some providers answer 403 to a prompt they do not like, and not all in a form we know. Were a key
         that works shut out at once, one client could take it from all; so it falls by five in a row.
         """
         if circuit.state == "closed" and circuit.proven and self._counted(circuit) == "failure":

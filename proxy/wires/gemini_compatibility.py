@@ -92,6 +92,6 @@ TABLE: Final = Table(
     Row("moderation", "refused", "it has no equal"),
     Row("modalities", "mapped", "`responseModalities`: text and image; not audio"),
     Row("audio", "refused", "answers are text and images"),
-    Row("web_search_options", "refused", "it has no equal"),
+    Row("web_search_options", "refused", "priced apart: refused before any wire is chosen"),
     Row("*", "refused", "whatever else there is"),
 )

@@ -16,8 +16,8 @@ from proxy.words.call import Call
 from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError, UpstreamError
 
-from .base import THINKING, Outgoing, Target, failure_for, key_field
-from .openai_errors import add_words, error_object
+from .base import THINKING, Outgoing, Target, key_field
+from .openai_errors import failure
 from .openai_media import write_media
 from .openai_request import fit, from_words, limit_output, suit_reasoning_model
 from .openai_stream import OpenAIDecoder
@@ -67,7 +67,4 @@ class OpenAIWire:
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> UpstreamError:
         """Read OpenAI's error object; its words are kept only where the request was at fault."""
-        error = failure_for(status, headers, now)
-        if error.trouble == "rejected":
-            add_words(error, error_object(body))
-        return error
+        return failure(status, headers, body, now)

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from proxy.dialects.openai_request import read_chat
 from proxy.wires.base import STREAMING, Target
 from proxy.wires.openai import OpenAIWire
+from proxy.wires.openai_errors import reported_error
 from proxy.words.chat import ChatRequest, ImagePart, Origin
-from proxy.words.errors import GatewayError, Trouble
+from proxy.words.errors import GatewayError, Trouble, outward
 from proxy.words.media import MediaCall
 
 WIRE = OpenAIWire()
@@ -332,6 +333,20 @@ class TestFailure:
         told = {"message": "Incorrect API key provided: sk-1***", "code": "invalid_api_key", "param": "x"}
         error = WIRE.failure(status, {}, orjson.dumps({"error": told}), NOW)
         assert (error.message, error.code, error.param) == (None, None, None)
+
+    @pytest.mark.parametrize("metadata", [{"reasons": ["violence"]}, {"flagged_input": "how to …"}])
+    def test_a_prompt_that_is_moderated_is_the_requests_fault(self, metadata: Mapping[str, Any]) -> None:
+        told = {"code": 403, "message": "Your input was flagged", "metadata": metadata}
+        for error in (WIRE.failure(403, {}, orjson.dumps({"error": told}), NOW), reported_error(told)):
+            assert (error.trouble, error.status, error.message) == ("rejected", 403, "Your input was flagged")
+            seen = outward([error])
+            assert (seen.face.status, seen.code) == (400, "content_policy_violation")
+
+    @pytest.mark.parametrize("metadata", [None, [], "reasons", {}, {"provider_name": "reasons"}])
+    def test_any_other_403_is_the_keys(self, metadata: object) -> None:
+        told = {"code": 403, "message": "Key disabled", "metadata": metadata}
+        for error in (WIRE.failure(403, {}, orjson.dumps({"error": told}), NOW), reported_error(told)):
+            assert (error.trouble, error.message, error.code) == ("auth", None, None)
 
     BODIES: ClassVar[Sequence[tuple[bytes, str | None, str | None]]] = (
         (b"", None, None),

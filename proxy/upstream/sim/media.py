@@ -37,8 +37,11 @@ _JSON: Final = {"content-type": "application/json"}
 _EVENTS: Final = {"content-type": "text/event-stream"}
 _RATE: Final = 8_000
 _EACH: Final = _RATE // 20
-_PIECE: Final = 4096
+_CHARACTERS: Final = 5
+"""Spoken in one piece."""
 _DIMENSIONS: Final = 8
+_MOST_NUMBERS: Final = 65_536
+"""Of all vectors of an answer: in the process itself, who makes them keeps everybody else waiting."""
 _SIDE: Final = 16
 _TEXTS: Final = {"text": "text/plain; charset=utf-8", "srt": "application/x-subrip", "vtt": "text/vtt"}
 
@@ -60,6 +63,8 @@ def reply(path: str, script: Script, given: Mapping[str, Any]) -> SimReply:
     """Answer a request. Raises BadRequestError where it lacks what it must have."""
     try:
         headers, pieces = _ANSWERS[path](script, given)
+    except BadRequestError:
+        raise
     except (KeyError, TypeError, ValueError):
         raise BadRequestError("The request lacks something, or has it wrong.") from None
     return SimReply(200, headers, script, iter(pieces))
@@ -69,6 +74,8 @@ def _embeddings(script: Script, given: Mapping[str, Any]) -> tuple[Mapping[str, 
     found = given["input"]
     listed = isinstance(found, list) and not isinstance(found[0], int)
     inputs = found if listed else [found]
+    if len(inputs) * (given.get("dimensions") or _DIMENSIONS) > _MOST_NUMBERS:
+        raise BadRequestError(f"All vectors of an answer have at most {_MOST_NUMBERS} numbers.")
     data = [
         {"object": "embedding", "index": index, "embedding": _vector(each, given)}
         for index, each in enumerate(inputs)
@@ -95,18 +102,15 @@ def _vector(of: Any, given: Mapping[str, Any]) -> Any:
 
 
 def _speech(script: Script, given: Mapping[str, Any]) -> tuple[Mapping[str, str], Iterator[bytes]]:
-    text = given["input"]
+    text = str(given["input"])
     if given.get("stream_format") == "sse":
         return _EVENTS, _spoken(script, text)
-    return {"content-type": "audio/wav"}, iter(
-        [_sound(text)[at : at + _PIECE] for at in range(0, _size(text), _PIECE)]
-    )
+    return {"content-type": "audio/wav"}, _sound(text)
 
 
 def _spoken(script: Script, text: str) -> Iterator[bytes]:
-    sound = _sound(text)
-    for at in range(0, len(sound), _PIECE):
-        piece = base64.b64encode(sound[at : at + _PIECE]).decode("ascii")
+    for sound in _sound(text):
+        piece = base64.b64encode(sound).decode("ascii")
         yield frame(orjson.dumps({"type": "speech.audio.delta", "audio": piece}))
     told = count(text_size(text), DEFAULT_RATIO)
     made = len(text)
@@ -114,25 +118,25 @@ def _spoken(script: Script, text: str) -> Iterator[bytes]:
     yield frame(orjson.dumps({"type": "speech.audio.done", **({"usage": usage} if script.usage else {})}))
 
 
-def _size(text: str) -> int:
-    return 44 + 2 * _EACH * len(text)
-
-
-def _sound(text: str) -> bytes:
-    """Return 16 bits of one channel."""
-    samples = array("h")
-    for character in text:
-        half = 8 + ord(character) % 32
-        samples.extend(8_000 if at // half % 2 else -8_000 for at in range(_EACH))
-    data = samples.tobytes()
+def _sound(text: str) -> Iterator[bytes]:
+    """Make 16 bits of one channel, piece by piece: all of a long text would be a hundred times its size."""
+    size = 2 * _EACH * len(text)
     form = struct.pack("<HHIIHH", 1, 1, _RATE, 2 * _RATE, 2, 16)
-    return b"RIFF%bWAVEfmt %b%bdata%b%b" % (
-        struct.pack("<I", 36 + len(data)),
+    yield b"RIFF%bWAVEfmt %b%bdata%b" % (
+        struct.pack("<I", 36 + size),
         struct.pack("<I", len(form)),
         form,
-        struct.pack("<I", len(data)),
-        data,
+        struct.pack("<I", size),
     )
+    for at in range(0, len(text), _CHARACTERS):
+        yield b"".join([_TONES[ord(character) % len(_TONES)] for character in text[at : at + _CHARACTERS]])
+
+
+def _tone(half: int) -> bytes:
+    return array("h", [8_000 if at // half % 2 else -8_000 for at in range(_EACH)]).tobytes()
+
+
+_TONES: Final = tuple([_tone(8 + place) for place in range(32)])
 
 
 def _transcription(script: Script, given: Mapping[str, Any]) -> tuple[Mapping[str, str], list[bytes]]:
