@@ -476,3 +476,41 @@ async def test_what_cannot_be_paid_is_refused_before_anything_is_sent(
             )
             assert (answer.status, answer.error["type"]) == (402, "insufficient_balance")
         assert upstream.hits == 0
+
+
+def pictures(*kinds: str) -> bytes:
+    """Write a stream of images, none of which says what it used."""
+    events = [{"type": f"image_generation.{kind}", "b64_json": "aaaa"} for kind in kinds]
+    return b"".join(f"data: {json.dumps(event)}\n\n".encode() for event in events)
+
+
+DRAW = {"model": "dall-e", "prompt": "a cat", "n": 3, "stream": True}
+
+
+async def test_each_image_of_a_stream_is_billed(tmp_path: Path, upstream: FaultyUpstream) -> None:
+    upstream.default = whole(pictures(*["completed"] * 3), content_type="text/event-stream")
+    async with stage(settings_at(tmp_path, upstream)) as place:
+        answer = await place.ask("/images/generations", DRAW)
+        assert len(answer.payloads) == 3
+        receipt = await place.gateway.finished()
+        assert (receipt.cost, receipt.usage.images, receipt.estimated) == (3000, 3, False)
+
+
+@pytest.mark.fault("F4")
+async def test_a_client_that_leaves_with_half_an_image_pays_for_all(
+    tmp_path: Path, upstream: FaultyUpstream
+) -> None:
+    upstream.default = Script(
+        role=False,
+        tokens=1,
+        content_type="text/event-stream",
+        at=((0, pictures("partial_image")), (0, "stall")),
+    )
+    async with stage(settings_at(tmp_path, upstream)) as place:
+        async with Client(place.gateway.url, place.key) as client:
+            await client.request("/images/generations", DRAW)
+            await client.head()
+            assert await client.some()
+        assert (await upstream.wait_closed()).aborted
+        receipt = await place.gateway.finished()
+        assert (receipt.cost, receipt.outcome) == (3000, "client_abort")
