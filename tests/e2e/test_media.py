@@ -514,3 +514,28 @@ async def test_a_client_that_leaves_with_half_an_image_pays_for_all(
         assert (await upstream.wait_closed()).aborted
         receipt = await place.gateway.finished()
         assert (receipt.cost, receipt.outcome) == (3000, "client_abort")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "kind", "sent", "cost"),
+    [
+        ("/audio/speech", STREAMED, "audio/mpeg", SOUND, 5000),
+        ("/images/generations", DRAW, "text/event-stream", pictures("partial_image"), 3000),
+    ],
+    ids=["speech", "images"],
+)
+async def test_an_answer_whose_time_runs_out_is_not_free(
+    tmp_path: Path,
+    upstream: FaultyUpstream,
+    path: str,
+    body: Any,
+    kind: str,
+    sent: bytes,
+    cost: int,
+) -> None:
+    upstream.default = Script(role=False, tokens=1, content_type=kind, at=((0, sent), (0, "stall")))
+    async with stage(settings_at(tmp_path, upstream, timeouts={"total": 0.5})) as place:
+        answer = await place.ask(path, body)
+        assert answer.status == 200
+        receipt = await place.gateway.finished()
+        assert (receipt.cost, receipt.outcome) == (cost, "upstream_error")
