@@ -98,13 +98,21 @@ class WholeDecoder(Collector):
 
 
 class TextDecoder(Collector):
-    """One text, whatever its format."""
+    """One text, whatever its format; it is reported on as the `text` of an object."""
 
-    __slots__ = ()
+    __slots__ = ("_report",)
+
+    def __init__(self, report: Report, most: int) -> None:
+        super().__init__(most)
+        self._report = report
 
     def _frame(self, payload: bytes) -> Frame:
         # All of it counts, marks of time too: they were written as well.
-        return Frame((OpaqueDelta(len(payload)), Finished("stop")), payload)
+        events: list[Event] = [OpaqueDelta(len(payload))]
+        report = self._report({"text": payload.decode("utf-8", "replace")})
+        if report is not None:
+            events.append(report)
+        return Frame((*events, Finished("stop")), payload)
 
 
 class BytesDecoder:

@@ -16,7 +16,7 @@ from proxy.bank.verify import verify
 from proxy.settings import Deployment, Model, Settings
 from proxy.words.money import Price, Rates
 from tests.fakes.client import Answer, Client
-from tests.fakes.recordings import FORM, form, wav
+from tests.fakes.recordings import FORM, form, mp3, wav
 from tests.fakes.script import STALL, Script, broken, error, whole
 from tests.fakes.upstream import FaultyUpstream
 from tests.tls.h2client import H2Client
@@ -220,6 +220,21 @@ async def test_texts_pass_as_they_are(
         assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
         assert upstream.requests[0].path == "/v1/audio/translations"
         assert (await place.gateway.finished()).cost == 3000
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind"), [("text", "text/plain"), ("srt", "text/plain"), ("json", "application/json")]
+)
+async def test_what_was_written_tells_of_a_header_that_lies(
+    tmp_path: Path, upstream: FaultyUpstream, wanted: str, kind: str
+) -> None:
+    said = "word " * 1000
+    upstream.default = whole({"text": said}) if wanted == "json" else whole(said.encode(), content_type=kind)
+    async with stage(settings_at(tmp_path, upstream)) as place:
+        fields = [("model", "whisper"), ("response_format", wanted)]
+        answer = await place.hear("/audio/transcriptions", fields, mp3(200, told=1))
+        assert answer.status == 200
+        assert (await place.gateway.finished()).usage.seconds == 50
 
 
 @both
