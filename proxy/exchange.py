@@ -388,7 +388,7 @@ class Exchange:
             return self._prompt_bill() if self.left else None
         if relay.bill is not None:
             return relay.bill
-        if not self.left and (relay.meter.relayed_bytes == 0 or not self._is_worth_a_part(relay)):
+        if not self.left and not self._is_worth_a_part(relay):
             return None
         return relay.final_bill()
 
@@ -396,10 +396,13 @@ class Exchange:
         """Tell whether an answer that broke off has a price.
 
         Half a sentence has, as far as it was sent. Half a recording has none, unless it is the client who
-        could not pay for the rest.
+        could not pay for the rest, or let the time run out: it might take all but the end at its own pace.
         """
-        unpaid = relay.error is not None and relay.error.name in _UNPAID
-        return self.call.stream and (self.call.kind == "chat" or unpaid)
+        error, sent = relay.error, relay.meter.relayed_bytes > 0
+        if self.call.kind == "chat" or error is None:
+            return self.call.stream and sent and self.call.kind == "chat"
+        late = error.detail.get("reason") == "total"
+        return self.call.stream and (late or (sent and error.name in _UNPAID))
 
     def _meter(self, terms: Terms) -> Meter:
         return Meter(terms, self.call.forecast(terms.ratio, terms.output_cap), self.receipt.held)
