@@ -23,7 +23,7 @@ from proxy.words.principal import Principal
 from proxy.words.usage import DEFAULT_RATIO
 from proxy.words.wishes import Strategy, Wishes
 
-from .abilities import SERVED, unable, unserved
+from .abilities import serves, unable, unserved
 from .complexity import classify
 from .constraints import ceiling_of, fits
 from .ordering import Outlook, arrange
@@ -72,7 +72,8 @@ class Router:
         choice = found[0][1]
         strategy = _strategy(call.wishes, principal, choice)
         candidates: dict[str, Candidate] = {}
-        for route in self._able(self._allowed(found, principal, name), call, name):
+        routes = self._able(self._allowed(found, principal, name), call, name)
+        for route in routes:
             for candidate in self._candidates(route, call, principal, now):
                 candidates.setdefault(candidate.id, candidate)
         ceiling = ceiling_of(call.wishes, self._settings.money.credits_per_usd)
@@ -82,7 +83,8 @@ class Router:
             # A hold pays for the dearest of them, so those that nobody would get to are left out.
             arranged = sorted(arranged, key=lambda each: not outlook.stable(each.id))[:_FEW]
         if not candidates:
-            raise unserved(name, call.kind)
+            wires = {each.provider.wire for route in routes for each in route.candidates}
+            raise unserved(name, call, wires)
         if not arranged:
             text = f"No provider of the model '{name[:64]}' fits what the request asks of it."
             raise GatewayError("model_not_found", text, param="provider", detail={"reason": "no_candidate"})
@@ -205,7 +207,7 @@ class Router:
         # Of a model that is to have one deployment, unless request or key know better.
         single = route.strategy == "single" and not (call.wishes.strategy or principal.strategy)
         for deployment, listing in zip(route.candidates, route.costs, strict=True):
-            if call.kind not in SERVED[deployment.provider.wire]:
+            if not serves(deployment.provider.wire, call):
                 continue
             yield Candidate(deployment, terms, _own_cost(deployment, listing, now, tier))
             if single:

@@ -30,11 +30,15 @@ def path_of(model: str) -> str:
 
 
 def method_path(model: str, method: str) -> str:
-    """Return the path of a model's method; an id may name its collection."""
-    collection, slash, name = model.partition("/")
-    if not slash or collection not in _COLLECTIONS:
-        collection, name = "models", model
+    """Return the path of a model's method."""
+    collection, _, name = resource(model).partition("/")
     return f"/{collection}/{quote(name, safe='')}:{method}"
+
+
+def resource(model: str) -> str:
+    """Return a model's full name; an id may name its collection."""
+    collection, slash, _ = model.partition("/")
+    return model if slash and collection in _COLLECTIONS else f"models/{model}"
 
 
 def body_of(call: ChatRequest, target: Target) -> Json:

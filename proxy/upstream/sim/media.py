@@ -39,7 +39,7 @@ _RATE: Final = 8_000
 _EACH: Final = _RATE // 20
 _CHARACTERS: Final = 5
 """Spoken in one piece."""
-_DIMENSIONS: Final = 8
+DIMENSIONS: Final = 8
 _MOST_NUMBERS: Final = 65_536
 """Of all vectors of an answer: in the process itself, who makes them keeps everybody else waiting."""
 _SIDE: Final = 16
@@ -70,14 +70,25 @@ def reply(path: str, script: Script, given: Mapping[str, Any]) -> SimReply:
     return SimReply(200, headers, script, iter(pieces))
 
 
+def vector(of: Any, size: int) -> list[float]:
+    """Return that many numbers, of length one, which follow from a text or a list of tokens."""
+    seed = orjson.dumps(of)
+    numbers = []
+    for place in range(size):
+        digest = blake2b(seed, digest_size=8, salt=place.to_bytes(16, "big")).digest()
+        numbers.append(int.from_bytes(digest, "big") / 2**63 - 1)
+    norm = math.sqrt(sum(number * number for number in numbers)) or 1.0
+    return [number / norm for number in numbers]
+
+
 def _embeddings(script: Script, given: Mapping[str, Any]) -> tuple[Mapping[str, str], list[bytes]]:
     found = given["input"]
     listed = isinstance(found, list) and not isinstance(found[0], int)
     inputs = found if listed else [found]
-    if len(inputs) * (given.get("dimensions") or _DIMENSIONS) > _MOST_NUMBERS:
+    if len(inputs) * (given.get("dimensions") or DIMENSIONS) > _MOST_NUMBERS:
         raise BadRequestError(f"All vectors of an answer have at most {_MOST_NUMBERS} numbers.")
     data = [
-        {"object": "embedding", "index": index, "embedding": _vector(each, given)}
+        {"object": "embedding", "index": index, "embedding": _written(each, given)}
         for index, each in enumerate(inputs)
     ]
     tokens = sum(
@@ -87,18 +98,11 @@ def _embeddings(script: Script, given: Mapping[str, Any]) -> tuple[Mapping[str, 
     return _JSON, [orjson.dumps({"object": "list", "data": data, "model": given["model"], **usage})]
 
 
-def _vector(of: Any, given: Mapping[str, Any]) -> Any:
-    size = given.get("dimensions") or _DIMENSIONS
-    seed = orjson.dumps(of)
-    numbers = []
-    for place in range(size):
-        digest = blake2b(seed, digest_size=8, salt=place.to_bytes(16, "big")).digest()
-        numbers.append(int.from_bytes(digest, "big") / 2**63 - 1)
-    norm = math.sqrt(sum(number * number for number in numbers)) or 1.0
-    vector = [number / norm for number in numbers]
+def _written(of: Any, given: Mapping[str, Any]) -> Any:
+    numbers = vector(of, given.get("dimensions") or DIMENSIONS)
     if given.get("encoding_format") != "base64":
-        return vector
-    return base64.b64encode(array("f", vector).tobytes()).decode("ascii")
+        return numbers
+    return base64.b64encode(array("f", numbers).tobytes()).decode("ascii")
 
 
 def _speech(script: Script, given: Mapping[str, Any]) -> tuple[Mapping[str, str], Iterator[bytes]]:
