@@ -3,9 +3,10 @@ PYTHON ?= python3
 RUN := .venv
 DEV := .venv-dev
 REAL := .venv-real
+FUZZ := .venv-fuzz
 LOCK_FLAGS := --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11
 
-.PHONY: run test test-node lint fmt bench real lock prices clean debian
+.PHONY: run test test-node lint fmt bench real fuzz tables wire-cost lock prices clean debian
 
 run: $(RUN)/.ready
 	$(RUN)/bin/headrace serve $(ARGS)
@@ -35,12 +36,26 @@ test-node: $(DEV)/.ready
 real: $(REAL)/.ready
 	$(REAL)/bin/pytest tests/real $(ARGS)
 
+# A minute of coverage-guided fuzzing for each decoder and parser.
+fuzz: $(FUZZ)/.ready
+	$(FUZZ)/bin/python -m tests.fuzz $(ARGS)
+
+# Rewrites the tables of README.md and proxy/wires/COMPATIBILITY.md from the data they show.
+tables: $(DEV)/.ready
+	$(DEV)/bin/python -m tests.tables
+
+# What a chunk costs from each wire to an OpenAI client, in CPU.
+wire-cost: $(DEV)/.ready
+	$(DEV)/bin/python -m tests.wire_cost
+
 # Rewrites the locks from pyproject.toml (needs uv).
 lock:
 	uv pip compile $(LOCK_FLAGS) pyproject.toml --group pyproject.toml:build -o requirements.lock
 	uv pip compile $(LOCK_FLAGS) pyproject.toml --group pyproject.toml:dev -o requirements-dev.lock
 	uv pip compile $(LOCK_FLAGS) pyproject.toml --group pyproject.toml:dev tests/real/requirements.in \
 		-c requirements-dev.lock -o tests/real/requirements.lock
+	uv pip compile $(LOCK_FLAGS) pyproject.toml --group pyproject.toml:dev tests/fuzz/requirements.in \
+		-c requirements-dev.lock -o tests/fuzz/requirements.lock
 
 # Rewrites proxy/policy/prices.json from the pinned genai-prices.
 prices: $(DEV)/.ready
@@ -55,5 +70,8 @@ $(DEV)/.ready: requirements-dev.lock pyproject.toml
 $(REAL)/.ready: tests/real/requirements.lock pyproject.toml
 	./deploy/venv $(PYTHON) $(REAL) tests/real/requirements.lock
 
+$(FUZZ)/.ready: tests/fuzz/requirements.lock pyproject.toml
+	./deploy/venv $(PYTHON) $(FUZZ) tests/fuzz/requirements.lock
+
 clean:
-	rm -rf $(RUN) $(DEV) $(REAL) build dist .coverage .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(RUN) $(DEV) $(REAL) $(FUZZ) .fuzz build dist .coverage .hypothesis .mypy_cache .ruff_cache .import_linter_cache

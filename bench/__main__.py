@@ -8,11 +8,16 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from bench import compare, tail
+from bench import aborts, compare, crowd, memory, overload, stop, tail
 from bench.process import BenchError
 
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "compare": (compare.configure, compare.run),
+    "crowd": (crowd.configure, crowd.run),
+    "overload": (overload.configure, overload.run),
+    "memory": (memory.configure, memory.run),
+    "aborts": (aborts.configure, aborts.run),
+    "stop": (stop.configure, stop.run),
     "tail": (tail.configure, tail.run),
 }
 DEFAULT = "compare"

@@ -29,7 +29,7 @@ _SETTLE = 1.0
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     names = ",".join(TARGETS)
-    parser.add_argument("--targets", default=names, metavar="LIST", help=f"some of {names}")
+    parser.add_argument("--targets", default="direct,naive,headrace", metavar="LIST", help=f"some of {names}")
     parser.add_argument("--workloads", default=_WORKLOADS, metavar="LIST", help=f"some of {_WORKLOADS}")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     parser.add_argument(

@@ -37,6 +37,10 @@ def _command(target: Target, workload: Workload, seconds: float) -> list[str]:
     command = [str(tool("load")), "-p", str(target.port), "-u", target.path, "-B", workload.body()]
     command += ["-c", str(workload.connections), "-R", str(workload.ramp_ms)]
     command += ["-d", str(seconds), "-w", str(workload.warmup), "-l", target.name]
+    if workload.rate:
+        command += ["-r", str(workload.rate)]
+    if target.tls:
+        command += ["-S"]
     for name, value in target.headers.items():
         command += ["-A", f"{name}: {value}"]
     if pids := target.pids():
@@ -55,6 +59,7 @@ def read(
         duration=line["secs"],
         completed=line["ok"],
         failed=line["bad"] + line["errs"],
+        shed_throughput=line.get("shed_s"),
         request_throughput=line["rps"],
         chunk_throughput=line.get("chunks_s"),
         cpu_us_request=line.get("cpu_us_req"),
@@ -66,6 +71,7 @@ def read(
         ttft_ms=_milliseconds(line.get("ttfb")),
         itl_ms=_milliseconds(line.get("itl")),
         hop_ms=_milliseconds(line.get("hop")),
+        shed_ms=_milliseconds(line.get("shed")),
     )
 
 

@@ -36,6 +36,7 @@ class Sample:
     failed: int
     request_throughput: float
     chunk_throughput: float | None = None
+    shed_throughput: float | None = None  # replies of status 503
     cpu_us_request: float | None = None
     cpu_us_chunk: float | None = None
     cpu_percent: float | None = None
@@ -45,6 +46,7 @@ class Sample:
     ttft_ms: Latency = field(default_factory=dict)
     itl_ms: Latency = field(default_factory=dict)
     hop_ms: Latency = field(default_factory=dict)
+    shed_ms: Latency = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -27,3 +27,8 @@ def ratio(one: Spread | None, other: Spread | None) -> float | None:
     if one is None or other is None or other.median == 0:
         return None
     return one.median / other.median
+
+
+def quantile(ordered: Sequence[float], percent: float) -> float:
+    """Return that percentile of values in order, the nearest one there is."""
+    return ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)]

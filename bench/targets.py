@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import json
 import os
+import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -33,6 +34,7 @@ class Target:
     port: int
     headers: Mapping[str, str] = field(default_factory=dict)
     path: str = _PATH
+    tls: bool = False
     child: Child | None = None  # whose CPU and memory count
     first_answer: float | None = None  # seconds from the start of the process
     first_model: str = ""
@@ -53,12 +55,18 @@ class Bed:
 
 
 @contextlib.contextmanager
-def upstream(cores: Cores, directory: Path, *, seed: int = 1) -> Iterator[int]:
+def upstream(
+    cores: Cores, directory: Path, *, seed: int = 1, tls: headrace.Certificates | None = None
+) -> Iterator[int]:
     """The mock provider; gives its port. `seed` is of what it leaves to chance."""
     port = free_port()
     command: list[str | Path] = [tool("upstream"), "-p", str(port), "-r", str(seed)]
-    with running(f"upstream{seed}", command, core=cores.load, logs=directory) as child:
-        child.wait_until(lambda: answers(port, "mock"))
+    if tls is not None:
+        command += ["-S", tls.pem]
+    with running(
+        f"upstream{seed}{'' if tls is None else '-tls'}", command, core=cores.load, logs=directory
+    ) as child:
+        child.wait_until(lambda: answers(port, "mock", tls=tls is not None))
         yield port
 
 
@@ -87,6 +95,18 @@ def _headrace(bed: Bed) -> Iterator[Target]:
 
 
 @contextlib.contextmanager
+def _headrace_tls(bed: Bed) -> Iterator[Target]:
+    """The same with TLS on both sides; needs OpenSSL's headers, for the C tools."""
+    models = {workload.model: [workload.model] for workload in bed.workloads}
+    tls = headrace.Certificates.make(bed.directory)
+    with upstream(bed.cores, bed.directory, tls=tls) as port:
+        directory = bed.directory / "headrace-tls"
+        gateway = headrace.prepare(directory, upstreams=[port], models=models, tls=tls)
+        with serving(gateway, bed.cores) as target:
+            yield target
+
+
+@contextlib.contextmanager
 def serving(gateway: headrace.Gateway, cores: Cores) -> Iterator[Target]:
     """Headrace, until the end of the block."""
     headers = {"Authorization": f"Bearer {gateway.key}"}
@@ -94,11 +114,12 @@ def serving(gateway: headrace.Gateway, cores: Cores) -> Iterator[Target]:
         "headrace", gateway.command, core=cores.gateway, logs=gateway.directory, env=headrace.environment()
     )
     with run as child:
-        seconds = child.wait_until(lambda: answers(gateway.port, "sim/echo", headers))
-        child.wait_until(lambda: _status(gateway.port, "GET", "/readyz") == 200)
+        seconds = child.wait_until(lambda: answers(gateway.port, "sim/echo", headers, tls=gateway.tls))
+        child.wait_until(lambda: _status(gateway.port, "GET", "/readyz", tls=gateway.tls) == 200)
         yield Target(
-            "headrace",
+            "headrace-tls" if gateway.tls else "headrace",
             gateway.port,
+            tls=gateway.tls,
             headers=headers,
             child=child,
             first_answer=seconds,
@@ -110,19 +131,32 @@ TARGETS: dict[str, Callable[[Bed], AbstractContextManager[Target]]] = {
     "direct": _direct,
     "naive": _naive,
     "headrace": _headrace,
+    "headrace-tls": _headrace_tls,
 }
 
 
-def answers(port: int, model: str, headers: Mapping[str, str] | None = None) -> bool:
+def answers(port: int, model: str, headers: Mapping[str, str] | None = None, *, tls: bool = False) -> bool:
     """Whether a chat completion succeeds there now."""
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 16})
-    return _status(port, "POST", _PATH, body, {"Content-Type": "application/json", **(headers or {})}) == 200
+    return (
+        _status(port, "POST", _PATH, body, {"Content-Type": "application/json", **(headers or {})}, tls=tls)
+        == 200
+    )
 
 
 def _status(
-    port: int, method: str, path: str, body: str | None = None, headers: Mapping[str, str] | None = None
+    port: int,
+    method: str,
+    path: str,
+    body: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    tls: bool = False,
 ) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    if tls:  # whoever answers there, we have just started it
+        context = ssl._create_unverified_context()  # noqa: S323
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=context)
     with contextlib.closing(connection):
         try:
             connection.request(method, path, body, dict(headers or {}))

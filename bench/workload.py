@@ -17,7 +17,10 @@ _PROMPT = (
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A closed loop: so many connections, each asking again as soon as it was answered."""
+    """A closed loop: so many connections, each asking again as soon as it was answered.
+
+    With a `rate`, an open one: so many requests a second, on no more than so many connections.
+    """
 
     name: str
     title: str
@@ -25,6 +28,7 @@ class Workload:
     connections: int
     stream: bool
     warmup: float = 0.5
+    rate: float = 0.0
     ramp_ms: int = 0  # first requests are spread over this, so that gapped streams are out of step
 
     def body(self) -> str:

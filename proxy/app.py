@@ -37,6 +37,7 @@ from proxy.edge.routes import Routes
 from proxy.edge.server import ListenError, listen
 from proxy.edge.surfaces import SURFACES
 from proxy.exchange import Core
+from proxy.observe import log
 from proxy.observe.metrics import Metrics
 from proxy.policy.budgets import Shares
 from proxy.policy.health import Health
@@ -73,6 +74,7 @@ def serve(settings: Settings, bind: str | None = None) -> int:
     """Run the gateway until it is told to stop; return the exit status."""
     if bind is not None:
         settings = replace(settings, server=replace(settings.server, bind=bind))
+    log.begin()
     try:
         _check_certificate(settings.server)
         with own_to_serve(settings.store.path.parent):
@@ -161,7 +163,11 @@ def _health(race: Race) -> Health:
     calls, spend, retries = (
         int(share * 1000) for share in (race.hedge_calls, race.hedge_spend, race.retries)
     )
-    return Health(tempo, shares=Shares(hedge_calls=calls, hedge_spend=spend, retry_calls=retries))
+    return Health(
+        tempo,
+        shares=Shares(hedge_calls=calls, hedge_spend=spend, retry_calls=retries),
+        told=log.breaker_turned,
+    )
 
 
 def _settle_garbage() -> None:

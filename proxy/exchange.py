@@ -239,15 +239,21 @@ class Exchange:
 
     def late_failure(self, error: GatewayError) -> bytes:
         """Write a failure for a client that got its 200 before there was an answer."""
-        return self.dialect.encoder(self.call, self._answer("openai", self.receipt.model, "")).fail(error)
+        return self.dialect.encoder(self.call, self._answer("openai", self.receipt.model)).fail(error)
 
     def _encoder(self, stream: UpstreamStream) -> Encoder:
         deployment = stream.deployment
-        language = self.core.fleet.language(deployment)
-        answer = self._answer(language, deployment.model, deployment.provider.name, stream.media_type)
+        answer = self._answer(
+            self.core.fleet.language(deployment),
+            deployment.model,
+            provider=deployment.provider.name,
+            media_type=stream.media_type,
+        )
         return self.dialect.encoder(self.call, answer)
 
-    def _answer(self, language: str, model: str, provider: str, media_type: str = JSON_TYPE) -> Answer:
+    def _answer(
+        self, language: str, model: str, *, provider: str = "", media_type: str = JSON_TYPE
+    ) -> Answer:
         return Answer(
             generation_id=self.generation_id,
             language=language,
@@ -382,7 +388,7 @@ class Exchange:
             return self._prompt_bill() if self.left else None
         if relay.bill is not None:
             return relay.bill
-        if not self.left and (relay.meter.relayed_bytes == 0 or not self._is_worth_a_part(relay)):
+        if not self.left and not self._is_worth_a_part(relay):
             return None
         return relay.final_bill()
 
@@ -390,10 +396,13 @@ class Exchange:
         """Tell whether an answer that broke off has a price.
 
         Half a sentence has, as far as it was sent. Half a recording has none, unless it is the client who
-        could not pay for the rest.
+        could not pay for the rest, or let the time run out: it might take all but the end at its own pace.
         """
-        unpaid = relay.error is not None and relay.error.name in _UNPAID
-        return self.call.stream and (self.call.kind == "chat" or unpaid)
+        error, sent = relay.error, relay.meter.relayed_bytes > 0
+        if self.call.kind == "chat" or error is None:
+            return self.call.stream and sent and self.call.kind == "chat"
+        late = error.detail.get("reason") == "total"
+        return self.call.stream and (late or (sent and error.name in _UNPAID))
 
     def _meter(self, terms: Terms) -> Meter:
         return Meter(terms, self.call.forecast(terms.ratio, terms.output_cap), self.receipt.held)

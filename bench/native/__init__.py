@@ -35,7 +35,10 @@ def _compile(source: Path, program: Path) -> None:
     # Built beside and then renamed, so that two first runs at once do not disturb each other.
     unfinished = program.with_suffix(f".{os.getpid()}")
     command = [compiler, "-O2", "-Wall", "-o", str(unfinished), str(source), "-lm"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode != 0:
-        raise ToolchainError(f"{' '.join(command)}\n{done.stderr}")
-    unfinished.replace(program)
+    # With TLS where OpenSSL's headers are, else without: asked for it, a tool then says what is missing.
+    for with_tls in (["-DWITH_TLS", "-lssl", "-lcrypto"], []):
+        done = subprocess.run([*command, *with_tls], capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode == 0:
+            unfinished.replace(program)
+            return
+    raise ToolchainError(f"{' '.join(command)}\n{done.stderr}")

@@ -32,7 +32,7 @@ Synchronous = Literal["FULL", "NORMAL"]
 _PATIENCE = 30.0
 """Seconds that a write or a closing connection may take once it was begun."""
 _BUSY_MS = 5000
-_CACHE_KIB = 65_536
+_CACHE_KIB = 8_192
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -23,6 +23,8 @@ from .socket import ControlError, answer, answers, ask, result_of
 _PATIENCE: Final = 30.0
 """Seconds to wait for a directory whose owner is just starting, stopping, or running another command."""
 _AGAIN: Final = 0.05
+_FOUNDING: Final = "accounts.create"
+"""The one command that makes a database where there is none."""
 
 
 class CommandError(Exception):
@@ -30,10 +32,10 @@ class CommandError(Exception):
 
 
 def command(settings: Settings, name: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Run a command and return its result.
+    """Run a command and return its result; `database` in it is the one that had to be made for it.
 
     Raises:
-        CommandError: it was refused, or the data directory cannot be used.
+        CommandError: it was refused, there is no database, or the data directory cannot be used.
     """
     try:
         return _command(settings, name, params)
@@ -42,18 +44,33 @@ def command(settings: Settings, name: str, params: dict[str, Any]) -> dict[str, 
 
 
 def _command(settings: Settings, name: str, params: dict[str, Any]) -> dict[str, Any]:
-    directory = settings.store.path.parent
+    path = settings.store.path
+    directory = path.parent
     deadline = time.monotonic() + _PATIENCE
+    # Who has the directory may be about to make the database: a lock is waited for.
+    if not (directory / "lock").exists():
+        _check_there(path, name)
     while True:
         try:
             with own(directory):
-                return result_of(trio.run(_alone, settings, name, params))
+                _check_there(path, name)
+                made = {} if path.exists() else {"database": str(path)}
+                return result_of(trio.run(_alone, settings, name, params)) | made
         except DirectoryInUseError:
             pass
         try:
             return ask(directory / "control.sock", name, params)
         except (FileNotFoundError, ConnectionRefusedError):
             _wait(directory, deadline)
+
+
+def _check_there(path: Path, name: str) -> None:
+    """Refuse to look into a new, empty database, for that is rarely the one that was meant."""
+    if name != _FOUNDING and not path.exists():
+        raise ControlError(
+            f"there is no database {path}: store.url is relative to the current directory, so run this where"
+            " the gateway runs; `headrace serve` and `headrace accounts create` make a new one"
+        )
 
 
 @contextmanager

@@ -48,10 +48,18 @@ _KNOWN: Final = frozenset(
     }
 )
 
-_PRICED_APART: Final = frozenset({"preset", "plugins", "transforms", "web_search_options", "best_of"})
+_PRICED_APART: Final = frozenset(
+    {
+        *("preset", "plugins", "transforms", "web_search_options", "best_of"),
+        *("search_parameters", "enable_search", "search_settings", "compound_custom"),
+    }
+)
 """Fields by which an aggregator would answer with another model, or a provider do work that no token of the
 answer shows: the client's price is not made for it (openrouter.ai/docs, "Plugins" and "Presets";
-platform.openai.com/docs/guides/tools-web-search; `best_of` bills answers nobody sees)."""
+platform.openai.com/docs/guides/tools-web-search; docs.x.ai/docs/guides/live-search; Model Studio's
+`enable_search`; console.groq.com/docs/compound; `best_of` bills answers nobody sees)."""
+_ASKED_BY_NAME: Final = frozenset({"web_search_options"})
+"""Of these an empty object asks for all of it: whoever names one at all wants it."""
 _TOOLS: Final = frozenset({"function", "custom"})
 """Kinds of tools the client runs. A provider charges by the call for those it runs itself."""
 
@@ -95,7 +103,7 @@ def read_chat(body: dict[str, Any]) -> ChatRequest:
 
 def _check_priced(body: Body) -> None:
     for name in _PRICED_APART & body.keys():
-        if body[name]:
+        if body[name] or (name in _ASKED_BY_NAME and body[name] is not None):
             raise unsupported(name)
 
 

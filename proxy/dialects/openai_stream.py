@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.words.chat import Frame, Run
+from proxy.words.chat import Frame, Run, TextDelta, UsageReport
 from proxy.words.errors import GatewayError
 from proxy.words.sse import DONE, frame
 
@@ -22,6 +22,7 @@ from .openai_chunk import OBJECT, chunk_of, envelope
 from .openai_usage import usage_object
 
 _NULL_USAGE: Final = b',"usage":null}\n\n'
+_NO_TEXT: Final = b'"content":""'
 
 
 class StreamEncoder:
@@ -31,6 +32,7 @@ class StreamEncoder:
 
     __slots__ = (
         "_answer",
+        "_around",
         "_describe",
         "_finished",
         "_head",
@@ -52,6 +54,8 @@ class StreamEncoder:
         self._describe = describe
         self._same = answer.language == "openai"
         self._head: dict[str, Any] = {}
+        self._around: dict[int, tuple[bytes, bytes]] = {}
+        """What stands before and after the text of a chunk that is nothing else, by choice."""
         self._reported: dict[str, Any] | None = None
         self._spoken: set[int] = set()
         self._finished: set[int] = set()
@@ -87,6 +91,16 @@ class StreamEncoder:
             if self._include_usage and "usage" not in each.body:
                 return b"data: %b%b" % (each.payload.rstrip()[:-1], _NULL_USAGE)
             return b"data: %b\n\n" % each.payload
+        events = each.events
+        # Text from another language, alone or with figures that a chunk does not show: by far the most.
+        if (
+            not self._same
+            and events
+            and type(event := events[0]) is TextDelta
+            and event.choice in self._spoken
+            and (len(events) == 1 or (len(events) == 2 and type(events[1]) is UsageReport))
+        ):
+            return self._text(event)
         return self._rewritten(chunk_of(each, self._answer), ours=each.body is None)
 
     def _passed(self, run: Run) -> bytes:
@@ -94,6 +108,15 @@ class StreamEncoder:
             return run.raw
         head, tail = b"data: " + run.before, run.after.rstrip()[:-1] + _NULL_USAGE
         return head + (tail + head).join(run.texts) + tail
+
+    def _text(self, event: TextDelta) -> bytes:
+        around = self._around.get(event.choice)
+        if around is None:
+            empty = self._rewritten(chunk_of(Frame((TextDelta("", event.choice),)), self._answer), ours=True)
+            # Unlike the text of a name, the member's quotes are not escaped: it is there once.
+            before, _, after = empty.partition(_NO_TEXT)
+            around = self._around[event.choice] = (before + _NO_TEXT[:-2], after)
+        return b"%b%b%b" % (around[0], orjson.dumps(event.text), around[1])
 
     def _passes(self, body: dict[str, Any]) -> bool:
         """Whether a content chunk needs nothing from us: no role to add."""

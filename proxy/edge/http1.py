@@ -26,15 +26,19 @@ from .drain import Stop, drain
 from .http1_cold import Cold
 from .http1_connection import Connection, Http1Handler, Service
 from .http1_limits import Limits
-from .http1_peer import Peer
+from .http1_peer import READ_SIZE, Peer
+from .http1_reply import Clock
 from .http1_secure import SecurePeer
 from .http2 import Hypercorn
 from .lifespan import App, lifespan
+from .load import watched
 from .poll import Poll
+from .porter import Porter
 from .routes import Routes, dialect_of
 
 _AT_ONCE: Final = 64
-"""Connections accepted before other tasks get a turn."""
+"""Connections accepted before other tasks get a turn; `_RUSH`: where most of them may be sent away."""
+_RUSH: Final = 256
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _LIMITS: Final = Limits()
 _log = logging.getLogger("headrace.edge")
@@ -59,9 +63,18 @@ async def serve_http1(
     stop = stop or Stop()
     hypercorn = Hypercorn(Door(routes, cold), settings)
     poll = Poll()
-    service = Service(_finder(routes, Cold(cold)), poll, hypercorn.take_over, limits, settings.keep_alive)
+    clock = Clock()
+    service = Service(
+        _finder(routes, Cold(cold)),
+        poll,
+        hypercorn.take_over,
+        limits,
+        settings.keep_alive,
+        Porter(routes, clock),
+        clock,
+    )
     doorman = _Doorman(listening, service, hypercorn.config.create_ssl_context())
-    with listening, poll:
+    with listening, poll, watched(routes.load):
         async with lifespan(cold), trio.open_nursery() as background:
             background.start_soon(poll.run)
             background.start_soon(doorman.sweep)
@@ -72,10 +85,12 @@ async def serve_http1(
                     await stop.asked.wait()
                     accepting.cancel_scope.cancel()
                 listening.close()
+                _log.info("draining: %d requests run and have %g s", routes.load.running, settings.drain)
                 doorman.stop()
                 await hypercorn.stop()
                 cut = partial(doorman.cut, connections.cancel_scope)
-                background.start_soon(drain, settings.drain, stop, routes.expel, cut)
+                background.start_soon(drain, settings.drain, stop, partial(_expel, routes), cut)
+            _log.info("drained")
             background.cancel_scope.cancel()
 
 
@@ -101,7 +116,7 @@ class _Doorman:
         """Accept until cancelled; each connection gets a task in `nursery`."""
         while True:
             await trio.lowlevel.wait_readable(self._listening)
-            for _ in range(_AT_ONCE):
+            for _ in range(_RUSH if self._service.porter.watchful else _AT_ONCE):
                 try:
                     sock, address = self._listening.accept()
                 except BlockingIOError:
@@ -119,9 +134,27 @@ class _Doorman:
         if len(self._inside) >= self._service.limits.connections:
             _turn_away(sock)
             return
+        if self._context is None and self._service.porter.watchful and self._sent_away(sock):
+            return
         connection = Connection(self._peer(sock, address[:2]), self._service)
         self._inside.add(connection)
         nursery.start_soon(self._serve, connection)
+
+    def _sent_away(self, sock: socket.socket) -> bool:
+        """Answer and close a connection whose first request has come already, and is one too many."""
+        try:
+            data = sock.recv(READ_SIZE, socket.MSG_PEEK)
+        except OSError:
+            return False
+        answer = self._service.porter.turn_away(data, last=True)
+        if answer is None:
+            return False
+        with sock, suppress(OSError):
+            sock.recv(
+                len(data)
+            )  # left unread it would make of the close a reset, which takes the answer along
+            sock.send(answer)
+        return True
 
     def _peer(self, sock: socket.socket, address: tuple[str, int]) -> Peer:
         service = self._service
@@ -158,6 +191,11 @@ class _Doorman:
         for connection in self._inside:
             connection.peer.cut()
         tasks.cancel()
+
+
+def _expel(routes: Routes) -> None:
+    _log.info("draining: the time is over for %d requests, whose clients are told", routes.load.running)
+    routes.expel()
 
 
 def _turn_away(sock: socket.socket) -> None:

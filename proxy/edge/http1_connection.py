@@ -24,6 +24,7 @@ from .http1_peer import READ_SIZE, Peer
 from .http1_reply import Clock, Http1Reply
 from .http1_request import Http1Request
 from .poll import Poll
+from .porter import Porter
 from .refusal import refuse
 from .routes import dialect_of
 
@@ -42,6 +43,7 @@ class Service:
         find: from a method and a path to a handler.
         poll: watches the sockets.
         upgrade: goes on with a connection that turns out to speak HTTP/2, given what was read of it.
+        porter: turns away requests that cannot be taken in.
         idle: seconds a connection may wait for its next request.
         stopping: each answer is the last one of its connection.
     """
@@ -51,6 +53,7 @@ class Service:
     upgrade: Callable[[Peer, bytes], Awaitable[None]]
     limits: Limits
     idle: float
+    porter: Porter
     clock: Clock = field(default_factory=Clock)
     stopping: bool = False
 
@@ -128,6 +131,7 @@ class Connection:
                         peer.deadline = trio.current_time() + service.limits.head
                 elif service.stopping:
                     return None
+                peer.porter = None if data or peer.secure else self._turn_away
                 more = await peer.receive()
                 if not more:
                     self._check_ended(data)
@@ -135,12 +139,29 @@ class Connection:
                 data += more
         finally:
             peer.deadline = math.inf
+            peer.porter = None
         if not self._served and data.startswith(_PREFACE):
             self._busy = True
             await service.upgrade(peer, data)
             return None
         self._held = data[end + len(END) :]
         return self._read(data[: end + len(END)])
+
+    def _turn_away(self) -> bool:
+        """Have a request that is too many answered before anybody is woken for it; tell whether it was."""
+        peer, service = self.peer, self._service
+        if not service.porter.watchful or peer.gone or service.stopping:
+            return False
+        data = peer.peek()
+        answer = service.porter.turn_away(data)
+        if answer is None:
+            return False
+        peer.drop(len(data))
+        if peer.put(answer):
+            peer.deadline = trio.current_time() + service.idle
+        else:
+            peer.cut()  # it has not even read the last one
+        return True
 
     def _check_ended(self, data: bytes) -> None:
         """Tell a client that is late with its head; one that left it incomplete is told nothing."""

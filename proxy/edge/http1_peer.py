@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import select
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -41,6 +42,7 @@ class Peer:
         late: that has happened, and nobody owned the peer.
         gone: the client has closed, or closed its sending side.
         owner: is told by callbacks, if there is one.
+        porter: is asked first when something comes; what it says it has dealt with, no reader is woken for.
         secure: what is said is encrypted.
     """
 
@@ -60,6 +62,7 @@ class Peer:
         "gone",
         "late",
         "owner",
+        "porter",
     )
 
     secure = False
@@ -78,6 +81,7 @@ class Peer:
         self.deadline = math.inf
         self.late = self.gone = False
         self.owner: Owner | None = None
+        self.porter: Callable[[], bool] | None = None
         poll.add(sock.fileno(), self.wake, BOTH)
 
     @property
@@ -107,6 +111,18 @@ class Peer:
             data = self._take()
             if data is not None:
                 return data
+
+    def peek(self) -> bytes:
+        """Return what has arrived, which is still there to be read; nothing is also for a broken socket."""
+        try:
+            return self._sock.recv(READ_SIZE, socket.MSG_PEEK)
+        except OSError:
+            return b""
+
+    def drop(self, size: int) -> None:
+        """Read that much of what `peek` returned, for nothing. What comes later announces itself."""
+        self._sock.recv(size)
+        self._readable = False
 
     def put(self, data: bytes) -> bool:
         """Send without waiting, and keep what the socket does not take for when it does.
@@ -187,7 +203,8 @@ class Peer:
         """Note what epoll says of the socket."""
         if events & READABLE:
             self._readable = True
-            self._reader.open()
+            if self.porter is None or not self.porter():
+                self._reader.open()
         if events & WRITABLE and self._unsent:
             self._flush()
         if events & LEFT and not self.gone:

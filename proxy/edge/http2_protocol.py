@@ -21,6 +21,7 @@ from hypercorn.protocol.h2 import (
     StreamBuffer,
 )
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
+from priority.priority import MissingStreamError
 
 from .asgi import UNSENT
 from .http import ClientGoneError
@@ -103,7 +104,8 @@ class _H2Protocol(H2Protocol):
 
     async def stream_send(self, event: Any) -> None:
         if isinstance(event, StreamClosed) and self._is_broken_off(event.stream_id):
-            await self._give_up(event.stream_id)
+            with suppress(KeyError, MissingStreamError):  # it was given up already, and forgotten
+                await self._give_up(event.stream_id)
         with suppress(_StalledError):
             await super().stream_send(event)
             return

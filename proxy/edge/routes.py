@@ -9,11 +9,15 @@ from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
 
 from .http import Reply, Request
+from .load import Load
 from .models import ModelRoutes
 from .refusal import refuse
-from .surfaces import AGGREGATOR, BASES, OPEN, SURFACES, Handler, Surface
+from .surfaces import AGGREGATOR, BASES, GATEWAY, OPEN, SURFACES, Handler, Surface
 
 _BASES: Final = sorted(BASES, key=lambda base: -len(base[0]))
+_DEAR: Final = frozenset(
+    each.path for each in SURFACES if each.method == "POST" and each.dialect in {AGGREGATOR, GATEWAY}
+)
 
 
 class Routes:
@@ -34,6 +38,15 @@ class Routes:
     def expel(self) -> None:
         """End what runs, telling its clients."""
         self._models.expel()
+
+    @property
+    def load(self) -> Load:
+        """The requests to models that run."""
+        return self._models.load
+
+    def dear(self, method: str, path: str) -> bool:
+        """Whether what is asked there is a model, in OpenAI's words: of these there may be too many."""
+        return method == "POST" and path in _DEAR
 
     def _rare(self, method: str, path: str, dialect: Dialect) -> Handler:
         there = _there(path)

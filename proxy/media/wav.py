@@ -15,22 +15,28 @@ def found(head: bytes) -> bool:
 
 
 def length(look: Look) -> int | None:
-    """Return milliseconds: the sound there is, by the bytes a second of it has."""
-    rate = 0
+    """Return milliseconds: the sound there is, by the bytes a second of it has.
+
+    Sound may be in several chunks, which players play one after the other. Behind the last chunk that is
+    looked at all is taken to be sound.
+    """
+    rate = sound = 0
     at = 12
     for _ in range(_CHUNKS):
         name, size = look(at, 4), look.little(at + 4, 4)
-        if name == b"fmt ":
+        if name == b"fmt " and not rate:
             rate = _rate(look, at + 8)
         elif name == b"data":
             # Whoever writes to a pipe cannot know the size and says none, or all there can be.
-            there = look.size - at - 8
-            sound = there if size in {0, 0xFFFFFFFF} else min(size, there)
-            return sound * 1000 // rate if rate else None
+            there = max(look.size - at - 8, 0)
+            size = there if size in {0, 0xFFFFFFFF} else min(size, there)
+            sound += size
         elif not name:
-            return None
+            break
         at += 8 + size + size % 2
-    return None
+    else:
+        sound += max(look.size - at, 0)
+    return sound * 1000 // rate if rate and sound else None
 
 
 def _rate(look: Look, at: int) -> int:

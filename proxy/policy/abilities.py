@@ -9,8 +9,9 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from proxy.settings import WireName
-from proxy.words.call import Kind
+from proxy.words.call import Call, Kind
 from proxy.words.errors import GatewayError
+from proxy.words.media import EmbeddingRequest
 
 from .capabilities import KINDS, traits_of
 
@@ -21,6 +22,8 @@ SERVED: Final[Mapping[WireName, frozenset[Kind]]] = {
     "anthropic": frozenset({"chat"}),
 }
 """What each wire has words for."""
+TEXTS_ALONE: Final[frozenset[WireName]] = frozenset({"gemini"})
+"""Wires whose embeddings are made of texts, not of tokens."""
 UNITS: Final[Mapping[str, Kind]] = {
     "characters": "speech",
     "seconds": "transcription",
@@ -60,7 +63,19 @@ def unable(name: str, kind: Kind) -> GatewayError:
     return GatewayError("invalid_request", text, param="model", detail={"reason": "unable"})
 
 
-def unserved(name: str, kind: Kind) -> GatewayError:
-    """Return the refusal of a request that no provider of its model has a protocol for."""
-    text = f"No provider of the model '{name[:64]}' can {_WORDS[kind]} through this gateway."
+def serves(wire: WireName, call: Call) -> bool:
+    """Tell whether a wire has words for a request."""
+    return call.kind in SERVED[wire] and not (wire in TEXTS_ALONE and _of_tokens(call))
+
+
+def unserved(name: str, call: Call, wires: Collection[WireName]) -> GatewayError:
+    """Return the refusal of a request that none of its model's providers, of these wires, has words for."""
+    if any(call.kind in SERVED[wire] for wire in wires):
+        text = f"'input' must hold texts for the model '{name[:64]}', no tokens."
+        return GatewayError("unsupported_parameter", text, param="input")
+    text = f"No provider of the model '{name[:64]}' can {_WORDS[call.kind]} through this gateway."
     return GatewayError("unsupported_parameter", text, param="model")
+
+
+def _of_tokens(call: Call) -> bool:
+    return isinstance(call, EmbeddingRequest) and call.tokens > 0

@@ -219,8 +219,16 @@ class Breaker:
     never began), and `failed` once more where the stream breaks later.
     """
 
-    def __init__(self, fuse: Fuse = Fuse(), *, most: int = 4096) -> None:
+    def __init__(
+        self,
+        fuse: Fuse = Fuse(),
+        *,
+        most: int = 4096,
+        told: Callable[[Key, bool], None] = lambda _key, _closed: None,
+    ) -> None:
+        """`told` hears of each circuit that opens after having been closed, and that closes again."""
         self._fuse = fuse
+        self._told = told
         self._most = most
         self._circuits: dict[Key, Circuit] = {}
 
@@ -236,7 +244,7 @@ class Breaker:
         self._touch(key, circuit)
         if now < circuit.until:
             return False
-        self._happen(circuit, "due", now)
+        self._happen(key, circuit, "due", now)
         return True
 
     def until(self, key: Key, now: float) -> float:
@@ -256,7 +264,7 @@ class Breaker:
                 self._touch(key, circuit)
             circuit.good()
         else:
-            self._happen(circuit, "success", now)
+            self._happen(key, circuit, "success", now)
 
     def failed(
         self, key: Key, trouble: Trouble, now: float, *, started: float, retry_after: float | None = None
@@ -267,13 +275,13 @@ class Breaker:
         circuit.tally.roll(self._fuse.window, now)
         event = _EVENTS[trouble]
         if event == "failure" and retry_after is not None:
-            self._happen(circuit, "wait", now, min(retry_after, self._fuse.longest))
+            self._happen(key, circuit, "wait", now, min(retry_after, self._fuse.longest))
         elif event == "auth":
-            self._happen(circuit, self._refused(circuit), now, self._fuse.auth_cooldown)
+            self._happen(key, circuit, self._refused(circuit), now, self._fuse.auth_cooldown)
         elif event == "rejected" and started >= circuit.since:
-            self._happen(circuit, event, now)
+            self._happen(key, circuit, event, now)
         elif event == "failure" and started >= circuit.probed_at:
-            self._happen(circuit, self._counted(circuit), now)
+            self._happen(key, circuit, self._counted(circuit), now)
         elif event == "cancelled":
             self.cancelled(key, now, started=started)
 
@@ -281,7 +289,7 @@ class Breaker:
         """Take note of an attempt that was given up, by the client or for a faster one: it says nothing."""
         circuit = self._circuits.get(key)
         if circuit is not None and started >= circuit.probed_at:
-            self._happen(circuit, "cancelled", now)
+            self._happen(key, circuit, "cancelled", now)
 
     def snapshot(self, now: float) -> list[CircuitReading]:
         """Return all circuits. Deployments may bear names a client made up: no labels without a look."""
@@ -290,10 +298,13 @@ class Breaker:
             for key, circuit in self._circuits.items()
         ]
 
-    def _happen(self, circuit: Circuit, event: Event, now: float, seconds: float = 0.0) -> None:
-        state, action = TRANSITIONS[circuit.state, event]
+    def _happen(self, key: Key, circuit: Circuit, event: Event, now: float, seconds: float = 0.0) -> None:
+        before = circuit.state
+        state, action = TRANSITIONS[before, event]
         action(circuit, self._fuse, now, seconds)
         circuit.state = state
+        if state != before and "closed" in {state, before}:
+            self._told(key, state == "closed")
 
     def _counted(self, circuit: Circuit) -> Event:
         """Count a failure, where that is of use; say whether it is one too many."""
@@ -302,7 +313,7 @@ class Breaker:
     def _refused(self, circuit: Circuit) -> Event:
         """Say what a refused key amounts to: at once the end, but for one that was accepted before.
 
-        Some providers answer 403 to a prompt they do not like (openrouter.ai/docs, Errors). Were a key
+        Some providers answer 403 to a prompt they do not like, and not all in a form we know. Were a key
         that works shut out at once, one client could take it from all; so it falls by five in a row.
         """
         if circuit.state == "closed" and circuit.proven and self._counted(circuit) == "failure":

@@ -6,11 +6,12 @@ when its stream ends or breaks. Pure: times are passed in, as seconds of one clo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from proxy.words.errors import Trouble
 
-from .breaker import Breaker, Fuse
+from .breaker import Breaker, Fuse, Key
 from .budgets import Budgets, Shares
 from .ordering import Outlook
 from .plan import Candidate
@@ -25,9 +26,16 @@ _JUDGED: Final[frozenset[Trouble]] = frozenset({"rejected", "unsupported"})
 class Health:
     """What is known of all deployments. Its parts are there for metrics."""
 
-    def __init__(self, tempo: Tempo = Tempo(), fuse: Fuse = Fuse(), shares: Shares = Shares()) -> None:
+    def __init__(
+        self,
+        tempo: Tempo = Tempo(),
+        fuse: Fuse = Fuse(),
+        shares: Shares = Shares(),
+        told: Callable[[Key, bool], None] = lambda _key, _closed: None,
+    ) -> None:
+        """`told` is `Breaker`'s."""
         self.pulse = Pulse(tempo)
-        self.breaker = Breaker(fuse)
+        self.breaker = Breaker(fuse, told=told)
         self.budgets = Budgets(shares)
 
     def outlook(self, now: float) -> Outlook:

@@ -23,7 +23,7 @@ from proxy.words.principal import Principal
 from proxy.words.usage import DEFAULT_RATIO
 from proxy.words.wishes import Strategy, Wishes
 
-from .abilities import SERVED, unable, unserved
+from .abilities import serves, unable, unserved
 from .complexity import classify
 from .constraints import ceiling_of, fits
 from .demands import fitting
@@ -75,17 +75,19 @@ class Router:
         strategy = _strategy(call.wishes, principal, choice)
         candidates: dict[str, Candidate] = {}
         routes = self._able(self._allowed(found, principal, name), call, name)
-        for route in fitting(routes, call, name):
+        routes = list(fitting(routes, call, name))
+        for route in routes:
             for candidate in self._candidates(route, call, principal, now):
                 candidates.setdefault(candidate.id, candidate)
-        if not candidates:
-            raise unserved(name, call.kind)
         ceiling = ceiling_of(call.wishes, self._settings.money.credits_per_usd)
         able = tuple(each for each in candidates.values() if fits(each, call, ceiling, outlook))
         arranged = arrange(able, strategy, call, call.wishes, outlook, self._chance)
         if call.wishes.anything:
             # A hold pays for the dearest of them, so those that nobody would get to are left out.
             arranged = sorted(arranged, key=lambda each: not outlook.stable(each.id))[:_FEW]
+        if not candidates:
+            wires = {each.provider.wire for route in routes for each in route.candidates}
+            raise unserved(name, call, wires)
         if not arranged:
             text = f"No provider of the model '{name[:64]}' fits what the request asks of it."
             raise GatewayError("model_not_found", text, param="provider", detail={"reason": "no_candidate"})
@@ -209,7 +211,7 @@ class Router:
         # Of a model that is to have one deployment, unless request or key know better.
         single = route.strategy == "single" and not (call.wishes.strategy or principal.strategy)
         for deployment, listing in zip(route.candidates, route.costs, strict=True):
-            if call.kind not in SERVED[deployment.provider.wire]:
+            if not serves(deployment.provider.wire, call):
                 continue
             yield Candidate(deployment, terms, _own_cost(deployment, listing, now, tier))
             if single:

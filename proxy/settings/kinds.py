@@ -110,6 +110,19 @@ def many(kind: Kind, allowed: str) -> Kind:
     return Kind(allowed, take, lambda text: [item.strip() for item in text.split(",")])
 
 
+def pairs(name: re.Pattern[str], text: re.Pattern[str], allowed: str) -> Kind:
+    """Take a table of texts."""
+
+    def take(value: object) -> dict[str, str]:
+        if not isinstance(value, dict) or not all(map(name.fullmatch, value)):
+            raise ValueError
+        if not all(isinstance(item, str) and text.fullmatch(item) for item in value.values()):
+            raise ValueError
+        return value
+
+    return Kind(allowed, take)
+
+
 def decimal_text(value: object) -> str:
     """Return the text of a quoted decimal number or a whole one."""
     if isinstance(value, float):
@@ -223,3 +236,12 @@ SHARE: Final = Kind('a quoted decimal number from 0 to 1, as in "0.05"', _share)
 CREDITS: Final = Kind('credits as a quoted decimal number, as in "100", not negative', decimal_text)
 MODEL_IDS: Final = many(MODEL_ID, "a model id, or a list of different ones")
 WORDS: Final = many(NAME, "a list of different lower-case words")
+HEADER: Final = matching(
+    re.compile("authorization|(?:[a-z]+-)*api-key"), "authorization, api-key or another name that ends so"
+)
+PAIRS: Final = pairs(
+    re.compile(r"[A-Za-z0-9_.-]{1,64}"), re.compile(r"[A-Za-z0-9_.~-]{1,128}"), "a table of plain words"
+)
+_FIELD: Final = re.compile(r"(?:messages\[\]\.)?[a-z][a-z0-9_]{0,63}")
+FIELDS: Final = many(matching(_FIELD, ""), "a list of different names of fields")
+FIELD_PAIRS: Final = pairs(_FIELD, _FIELD, "a table of the names of fields")

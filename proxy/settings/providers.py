@@ -6,63 +6,19 @@ Keys are read here, once, and never shown.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from proxy.words.quirks import PLAIN, Quirks
 
 from . import kinds
 from .kinds import Kind
 from .problems import FromEnv
 from .section import Reader, named
 from .shape import Provider, Timeouts, WireName
+from .wellknown import QUIRKS, WELL_KNOWN, WellKnown, quirks_of
 
-
-class WellKnown(NamedTuple):
-    """A public provider."""
-
-    name: str
-    variable: str
-    """The environment variable its key is usually in."""
-    base_url: str
-    price_source: str | None
-    """Its id in the price library, if it has one."""
-    stream_options: bool = True
-    cancel_stops_billing: bool = True
-    """Not at these, says openrouter.ai/docs, "Stream Cancellation"."""
-    wire: WireName = "openai"
-
-
-WELL_KNOWN: Final = (
-    WellKnown("openai", "OPENAI_API_KEY", "https://api.openai.com/v1", "openai"),
-    WellKnown(
-        "anthropic", "ANTHROPIC_API_KEY", "https://api.anthropic.com/v1", "anthropic", wire="anthropic"
-    ),
-    WellKnown("openrouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1", "openrouter"),
-    WellKnown("redpill", "REDPILL_API_KEY", "https://api.redpill.ai/v1", None),
-    WellKnown("groq", "GROQ_API_KEY", "https://api.groq.com/openai/v1", "groq", cancel_stops_billing=False),
-    # Mistral refuses fields it does not know, and always reports usage in the last chunk.
-    WellKnown(
-        "mistral",
-        "MISTRAL_API_KEY",
-        "https://api.mistral.ai/v1",
-        "mistral",
-        stream_options=False,
-        cancel_stops_billing=False,
-    ),
-    WellKnown("deepseek", "DEEPSEEK_API_KEY", "https://api.deepseek.com/v1", "deepseek"),
-    WellKnown("together", "TOGETHER_API_KEY", "https://api.together.xyz/v1", "together"),
-    WellKnown("fireworks", "FIREWORKS_API_KEY", "https://api.fireworks.ai/inference/v1", "fireworks"),
-    WellKnown("xai", "XAI_API_KEY", "https://api.x.ai/v1", "x-ai"),
-    WellKnown("cerebras", "CEREBRAS_API_KEY", "https://api.cerebras.ai/v1", "cerebras"),
-    WellKnown(
-        "google",
-        "GEMINI_API_KEY",
-        "https://generativelanguage.googleapis.com/v1beta",
-        "google",
-        wire="gemini",
-        cancel_stops_billing=False,
-    ),
-    WellKnown("moonshot", "MOONSHOT_API_KEY", "https://api.moonshot.ai/v1", "moonshotai"),
-)
 SIM: Final = "sim"
 
 TIMEOUTS: Final[Mapping[str, Kind]] = {
@@ -81,6 +37,11 @@ PROVIDER: Final[Mapping[str, Kind | None]] = {
     "api_key_file": kinds.KEY_FILE,
     "ca_file": kinds.FILE,
     "stream_options": kinds.BOOLEAN,
+    "key_header": kinds.HEADER,
+    "query": kinds.PAIRS,
+    "renames": kinds.FIELD_PAIRS,
+    "omits": kinds.FIELDS,
+    "refuses": kinds.FIELDS,
     "timeouts": None,
     "cancel_stops_billing": kinds.BOOLEAN,
     "drain_after_abort": kinds.seconds(0, 600),
@@ -91,7 +52,8 @@ _KEY_SOURCES = ("api_key", "api_key_env", "api_key_file")
 
 def discovered(environ: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the tables of the well-known providers whose key is in the environment."""
-    return [{"name": known.name} for known in WELL_KNOWN if environ.get(known.variable)]
+    placed = [known for known in WELL_KNOWN if known.base_url and known.variable]
+    return [{"name": known.name} for known in placed if environ.get(known.variable)]
 
 
 def read_timeouts(reader: Reader, table: Mapping[str, Any], at: str, default: Timeouts) -> Timeouts:
@@ -129,8 +91,9 @@ def _provider(
     wire = given.get("wire", _usual_wire(name, table, known))
     base_url = given.get("base_url", known.base_url if known else "")
     if wire != "sim" and not base_url and "base_url" not in table and name:
-        names = ", ".join(known.name for known in WELL_KNOWN)
-        reader.problems.add(f"{at}.base_url", f"missing; only these need none: {names}")
+        names = ", ".join(known.name for known in WELL_KNOWN if known.base_url)
+        like = f", as in {known.example}" if known else ""
+        reader.problems.add(f"{at}.base_url", f"missing{like}; only these need none: {names}")
     own = reader.table(table.get("timeouts", {}), f"{at}.timeouts")
     provider = Provider(
         name=name,
@@ -139,6 +102,7 @@ def _provider(
         api_key=_key(reader, table, given, at, environ, known),
         ca_file=given.get("ca_file"),
         stream_options=given.get("stream_options", known.stream_options if known else True),
+        quirks=_quirks(given, known),
         timeouts=read_timeouts(reader, own, f"{at}.timeouts", timeouts),
         price_source=given.get("price_source", known.price_source if known else None),
         cancel_stops_billing=given.get("cancel_stops_billing", known.cancel_stops_billing if known else True),
@@ -146,6 +110,13 @@ def _provider(
     )
     # A provider that is wrong elsewhere still has its name, so that models do not report it missing.
     return provider if name or len(reader.problems.lines) == before else None
+
+
+def _quirks(given: Mapping[str, Any], known: WellKnown | None) -> Quirks:
+    """Return what is known of a provider, each part replaced by what the file says of it."""
+    own = {name: given[name] for name in QUIRKS if name in given}
+    usual = known.quirks if known else PLAIN
+    return replace(usual, **{name: getattr(quirks_of(own), name) for name in own})
 
 
 def _key(
@@ -187,7 +158,7 @@ def _at_home(table: Mapping[str, Any], known: WellKnown) -> bool:
     A key that nobody mentioned goes nowhere else.
     """
     address = table.get("base_url", known.base_url)
-    return isinstance(address, FromEnv) or address == known.base_url
+    return isinstance(address, FromEnv) or (isinstance(address, str) and known.at_home(address))
 
 
 def _key_in_file(reader: Reader, path: Path, at: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from proxy.words.money import Price
 from proxy.words.principal import Limits
+from proxy.words.quirks import PLAIN, Quirks
 from proxy.words.wishes import Strategy
 
 WireName = Literal["openai", "anthropic", "gemini", "sim"]
@@ -99,6 +100,8 @@ class Provider:
     """A PEM file of further certificate authorities to trust for this provider."""
     stream_options: bool = True
     """Whether it accepts `stream_options.include_usage`."""
+    quirks: Quirks = PLAIN
+    """How its requests deviate from its protocol."""
     timeouts: Timeouts = Timeouts()
     price_source: str | None = None
     """The provider's id in the price library, where it differs from `name`."""

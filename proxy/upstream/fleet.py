@@ -17,7 +17,7 @@ import trio
 
 from proxy.receipt import Attempt
 from proxy.settings import Deployment, Provider
-from proxy.wires.base import Decoder, Reading, Target, Wire
+from proxy.wires.base import Decoder, Reading, Target, Wire, with_query
 from proxy.words.call import Call
 from proxy.words.chat import CONTENT, Frame
 from proxy.words.errors import GatewayError, Trouble, UpstreamError
@@ -183,16 +183,18 @@ class Fleet:
     ) -> UpstreamStream:
         provider = deployment.provider
         wire = self._wires[provider.wire]
+        quirks = provider.quirks
         target = Target(
-            deployment.model, needs.reasoning, provider.stream_options, needs.max_output, needs.think
+            deployment.model, needs.reasoning, provider.stream_options, needs.max_output, needs.think, quirks
         )
         try:
             outgoing = wire.encode(call, target)
         except GatewayError as refused:
             raise UpstreamError("unsupported", message=refused.message, param=refused.param) from None
         line = self._lines[provider.name]
-        headers = (*outgoing.headers, *wire.headers(provider.api_key))
-        reply = await line.post(outgoing.path, headers, outgoing.parts or outgoing.body)
+        path = with_query(outgoing.path, quirks.query)
+        headers = (*outgoing.headers, *wire.headers(provider.api_key, quirks.key_header))
+        reply = await line.post(path, headers, outgoing.parts or outgoing.body)
         try:
             attempt.status = reply.status
             await self._check_status(reply, wire)

@@ -3,7 +3,7 @@
 Source: platform.claude.com/docs/en/api/messages ("Messages", "Streaming messages", "Errors") and, for every
 type of event and block, github.com/anthropics/anthropic-sdk-python. Its parts: the request
 (`anthropic_request`, `_messages`, `_files`, `_tools`, `_thinking`, `_models`), what of OpenAI's it cannot
-express (`_compat`), the stream (`_stream`, `_usage`) and failures (`_errors`).
+express (`_compatibility`), the stream (`_stream`, `_usage`) and failures (`_errors`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from proxy.words.errors import GatewayError, UpstreamError
 from .anthropic_errors import failure
 from .anthropic_request import from_client, from_words
 from .anthropic_stream import AnthropicDecoder
-from .base import Outgoing, Target
+from .base import Outgoing, Target, key_field
 
 VERSION: Final = "2023-06-01"
 """`anthropic-version`: the one that every model, and every other maker's server, knows."""
@@ -31,10 +31,9 @@ class AnthropicWire:
 
     language = "anthropic"
 
-    def headers(self, api_key: str | None) -> Sequence[tuple[str, str]]:
+    def headers(self, api_key: str | None, key_header: str | None = None) -> Sequence[tuple[str, str]]:
         """Return the key, where there is one, and the version of the protocol."""
-        fixed = (("anthropic-version", VERSION),)
-        return fixed if api_key is None else (*fixed, ("x-api-key", api_key))
+        return (("anthropic-version", VERSION), *key_field(api_key, key_header or "x-api-key"))
 
     def encode(self, call: Call, target: Target) -> Outgoing:
         """Write a Messages request that streams.

@@ -12,12 +12,13 @@ from proxy.words.anthropic import SPECIAL_PRICES
 from proxy.words.chat import ChatRequest, Sampling
 from proxy.words.errors import GatewayError
 
-from .anthropic_compat import check
+from .anthropic_compatibility import TABLE
 from .anthropic_messages import system_prompt, turns
 from .anthropic_models import Traits, traits
 from .anthropic_thinking import Reasoning, reasoning_for
 from .anthropic_tools import tool_fields
 from .base import THINKING, Target
+from .compatibility import unsupported
 
 _SAMPLING: Final = ("temperature", "top_p", "top_k")
 _UNPRICED_TOOLS: Final = ("web_search_", "code_execution_", "advisor_")
@@ -28,9 +29,9 @@ def from_words(call: ChatRequest, target: Target) -> dict[str, Any]:
     """Write a request that came in another language.
 
     Raises:
-        GatewayError: something in it has no like at Anthropic (`anthropic_compat`).
+        GatewayError: something in it has no like at Anthropic (`anthropic_compatibility`).
     """
-    check(call)
+    TABLE.check(call)
     model = traits(target.model)
     limit = _limit(call.max_tokens, target, model)
     reasoning = reasoning_for(call, model, limit, THINKING if target.think else None)
@@ -40,7 +41,7 @@ def from_words(call: ChatRequest, target: Target) -> dict[str, Any]:
         "messages": turns(call.messages),
         **tool_fields(call),
         **(_sampling(call) if model.sampling and not reasoning.on else {}),
-        "stop_sequences": list(call.sampling.stop) or None,
+        "stop_sequences": _stop(call.sampling.stop),
         "thinking": reasoning.thinking,
         "output_config": _output_config(call.response_format, reasoning),
         "metadata": _metadata(call),
@@ -89,6 +90,12 @@ def _sampling(call: ChatRequest) -> dict[str, Any]:
 
 def _temperature(sampling: Sampling) -> float | None:
     return None if sampling.temperature is None else min(sampling.temperature, 1)
+
+
+def _stop(stop: tuple[str, ...]) -> list[str] | None:
+    if any(not text.strip() for text in stop):
+        raise unsupported("stop", "must not be white space alone for this model")
+    return list(stop) or None
 
 
 def _output_config(wanted: Mapping[str, Any] | None, reasoning: Reasoning) -> dict[str, Any] | None:

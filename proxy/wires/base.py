@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
+from urllib.parse import urlencode
 
 from proxy.words.call import Call
 from proxy.words.chat import Frame
 from proxy.words.errors import UpstreamError
+from proxy.words.quirks import PLAIN, Quirks
 from proxy.words.retry_after import retry_after
 from proxy.words.upload import Upload
 
@@ -30,6 +32,8 @@ class Target:
     """The most tokens one choice may have, whatever the client asks for."""
     think: bool = False
     """Extended thinking is wanted, where the model can and the request does not say how much."""
+    quirks: Quirks = PLAIN
+    """How the upstream deviates from its protocol."""
 
 
 THINKING: Final = "medium"
@@ -103,8 +107,11 @@ class Wire(Protocol):
     language: str
     """The dialect whose JSON this wire speaks, for a relay that passes payloads as they came."""
 
-    def headers(self, api_key: str | None) -> Headers:
-        """Return the header fields that carry the key, and those the protocol always wants."""
+    def headers(self, api_key: str | None, key_header: str | None = None) -> Headers:
+        """Return the header fields that carry the key, and those the protocol always wants.
+
+        `key_header` names the field of the key where it is not the protocol's own.
+        """
         ...
 
     def encode(self, call: Call, target: Target) -> Outgoing:
@@ -118,6 +125,20 @@ class Wire(Protocol):
     def failure(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> UpstreamError:
         """Read an answer that is not a 200; header names are lower case, `now` is Unix time."""
         ...
+
+
+def key_field(api_key: str | None, name: str) -> Sequence[tuple[str, str]]:
+    """Return the header field of a key, none without one: a bearer token (RFC 6750), or the key itself."""
+    if api_key is None:
+        return ()
+    return ((name, f"Bearer {api_key}" if name == "authorization" else api_key),)
+
+
+def with_query(path: str, query: Sequence[tuple[str, str]]) -> str:
+    """Add to the query of a path."""
+    if not query:
+        return path
+    return f"{path}{'&' if '?' in path else '?'}{urlencode(query)}"
 
 
 def within(asked: int | None, most: int | None) -> int | None:

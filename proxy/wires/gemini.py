@@ -15,7 +15,7 @@ from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError, UpstreamError
 from proxy.words.media import EmbeddingRequest
 
-from .base import Outgoing, Target
+from .base import Outgoing, Target, key_field
 from .gemini_embeddings import write_embedding
 from .gemini_errors import failure_of
 from .gemini_request import body_of, path_of
@@ -27,12 +27,12 @@ class GeminiWire:
 
     language = "gemini"
 
-    def headers(self, api_key: str | None) -> Sequence[tuple[str, str]]:
+    def headers(self, api_key: str | None, key_header: str | None = None) -> Sequence[tuple[str, str]]:
         """Return the key's field, where there is a key."""
-        return () if api_key is None else (("x-goog-api-key", api_key),)
+        return key_field(api_key, key_header or "x-goog-api-key")
 
     def encode(self, call: Call, target: Target) -> Outgoing:
-        """Write a request; `gemini_compatibility.COMPATIBILITY` says what becomes of each field of a chat."""
+        """Write a request; `gemini_compatibility.TABLE` says what becomes of each field of a chat."""
         if isinstance(call, EmbeddingRequest):
             return write_embedding(call, target)
         if not isinstance(call, ChatRequest):

@@ -13,7 +13,7 @@ from proxy.words.errors import GatewayError
 
 from .base import THINKING, Target, within
 from .compatibility import unsupported
-from .gemini_compatibility import check_request
+from .gemini_compatibility import TABLE
 from .gemini_contents import Conversation
 from .gemini_parts import Json
 from .gemini_thinking import generation, thinking_config
@@ -30,11 +30,15 @@ def path_of(model: str) -> str:
 
 
 def method_path(model: str, method: str) -> str:
-    """Return the path of a model's method; an id may name its collection."""
-    collection, slash, name = model.partition("/")
-    if not slash or collection not in _COLLECTIONS:
-        collection, name = "models", model
+    """Return the path of a model's method."""
+    collection, _, name = resource(model).partition("/")
     return f"/{collection}/{quote(name, safe='')}:{method}"
+
+
+def resource(model: str) -> str:
+    """Return a model's full name; an id may name its collection."""
+    collection, slash, _ = model.partition("/")
+    return model if slash and collection in _COLLECTIONS else f"models/{model}"
 
 
 def body_of(call: ChatRequest, target: Target) -> Json:
@@ -43,7 +47,7 @@ def body_of(call: ChatRequest, target: Target) -> Json:
     Raises:
         GatewayError: the request asks for what Gemini cannot do; `param` names the client's field.
     """
-    check_request(call)
+    TABLE.check(call)
     conversation = Conversation(signed=generation(target.model) > (2, 5))
     for index, message in enumerate(call.messages):
         conversation.add(message, f"messages[{index}]")

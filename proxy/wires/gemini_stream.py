@@ -86,6 +86,33 @@ class GeminiDecoder(PayloadDecoder):
 
     def _frame(self, payload: bytes) -> Frame:
         body = orjson.loads(payload)
+        said = self._text_alone(body)
+        if said is None:
+            return Frame(self._events(body), payload, body)
+        usage = body.get("usageMetadata")
+        return Frame((said,) if usage is None else (said, read_usage(usage)), payload, body)
+
+    def _text_alone(self, body: Any) -> TextDelta | None:
+        """Return the text of a payload that holds no other event but usage: by far the most.
+
+        Whatever looks different, or wrong, is left to `_events`, which reads everything.
+        """
+        if type(body) is not dict or "error" in body or "promptFeedback" in body:
+            return None
+        candidates = body.get("candidates")
+        candidate = candidates[0] if type(candidates) is list and len(candidates) == 1 else None
+        if type(candidate) is not dict or "finishReason" in candidate or "logprobsResult" in candidate:
+            return None
+        content, choice = candidate.get("content"), candidate.get("index", 0)
+        parts = content.get("parts") if type(content) is dict else None
+        if type(parts) is not list or len(parts) != 1 or type(choice) is not int:
+            return None
+        part = parts[0]
+        text = part.get("text") if type(part) is dict and len(part) == 1 else None
+        # Of a candidate that is known the answer has begun, so that `Started` has been said.
+        return TextDelta(text, choice) if text and type(text) is str and choice in self._candidates else None
+
+    def _events(self, body: Any) -> tuple[Event, ...]:
         reported = reported_in(body)
         if reported is not None:
             raise failure_in_stream(reported)
@@ -105,7 +132,7 @@ class GeminiDecoder(PayloadDecoder):
         for event in events:
             if isinstance(event, Finished):
                 self._candidates[event.choice].finished = True
-        return Frame(tuple(events), payload, body)
+        return tuple(events)
 
     def _read_candidate(self, candidate: Mapping[str, Any], events: list[Event]) -> None:
         choice = candidate.get("index", 0)

@@ -9,11 +9,13 @@ zero, so a count that is missing is taken for zero where the total agrees, and n
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import add
 from typing import Any, Final
 
 from proxy.words.chat import UsageReport
 from proxy.words.usage import MAX_TOKENS, Usage
 
+_TOOLS: Final = "toolUsePromptTokensDetails"
 _DISTRUSTED: Final = UsageReport(Usage(), trusted=False)
 
 
@@ -27,9 +29,31 @@ def read_usage(metadata: object) -> UsageReport:
     if not isinstance(metadata, dict):
         return _DISTRUSTED
     try:
-        return _read(metadata)
+        return _text_alone(metadata) or _read(metadata)
     except (TypeError, ValueError, AttributeError):
         return _DISTRUSTED
+
+
+def _text_alone(metadata: Mapping[str, Any]) -> UsageReport | None:
+    """Read the figures of text in, thoughts and text out, which come with nearly every chunk of a stream.
+
+    None leaves the rest, and whatever is wrong, to `_read`.
+    """
+    prompt, answer = metadata.get("promptTokenCount"), metadata.get("candidatesTokenCount")
+    thoughts, details = metadata.get("thoughtsTokenCount", 0), metadata.get("promptTokensDetails")
+    if not type(prompt) is type(answer) is type(thoughts) is int or min(prompt, answer, thoughts) < 0:
+        return None
+    total = metadata.get("totalTokenCount")
+    if total != prompt + answer + thoughts or type(total) is not int or total > MAX_TOKENS:
+        return None
+    known = 3 + ("thoughtsTokenCount" in metadata)
+    if details is not None:
+        if type(details) is not list or len(details) != 1 or details[0].get("modality") != "TEXT":
+            return None
+        known += 1
+    if len(metadata) != known:
+        return None
+    return UsageReport(Usage(prompt, 0, 0, 0, 0, 0, answer, thoughts))
 
 
 def _read(metadata: Mapping[str, Any]) -> UsageReport:
@@ -49,7 +73,7 @@ def _read(metadata: Mapping[str, Any]) -> UsageReport:
 
 
 def _classed(metadata: Mapping[str, Any], prompt: int, cached: int, answer: int, thoughts: int) -> Usage:
-    heard, seen = _details(metadata, "promptTokensDetails")
+    heard, seen = map(add, _details(metadata, "promptTokensDetails"), _details(metadata, _TOOLS))
     kept_heard, kept_seen = _details(metadata, "cacheTokensDetails")
     audio, image = _details(metadata, "candidatesTokensDetails")
     fresh = prompt - cached
@@ -69,13 +93,13 @@ def _classed(metadata: Mapping[str, Any], prompt: int, cached: int, answer: int,
 
 
 def _details(metadata: Mapping[str, Any], name: str) -> tuple[int, int]:
-    """Return the tokens of sound and of images in a list by modality."""
-    sums = {"AUDIO": 0, "IMAGE": 0}
+    """Return the tokens of sound and of images, pages of documents among them, in a list by modality."""
+    sums = {"AUDIO": 0, "IMAGE": 0, "DOCUMENT": 0}
     for item in metadata.get(name) or ():
         modality = item.get("modality")
         if modality in sums:
             sums[modality] += _figure(item.get("tokenCount", 0))
-    return sums["AUDIO"], sums["IMAGE"]
+    return sums["AUDIO"], sums["IMAGE"] + sums["DOCUMENT"]
 
 
 def _figure(value: Any) -> int:

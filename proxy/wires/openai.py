@@ -16,10 +16,10 @@ from proxy.words.call import Call
 from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError, UpstreamError
 
-from .base import THINKING, Outgoing, Target, failure_for
-from .openai_errors import add_words, error_object
+from .base import THINKING, Outgoing, Target, key_field
+from .openai_errors import failure
 from .openai_media import write_media
-from .openai_request import from_words, limit_output, suit_reasoning_model
+from .openai_request import fit, from_words, limit_output, suit_reasoning_model
 from .openai_stream import OpenAIDecoder
 
 
@@ -28,12 +28,17 @@ class OpenAIWire:
 
     language = "openai"
 
-    def headers(self, api_key: str | None) -> Sequence[tuple[str, str]]:
+    def headers(self, api_key: str | None, key_header: str | None = None) -> Sequence[tuple[str, str]]:
         """Return the bearer key, where there is one."""
-        return () if api_key is None else (("authorization", f"Bearer {api_key}"),)
+        return key_field(api_key, key_header or "authorization")
 
     def encode(self, call: Call, target: Target) -> Outgoing:
-        """Write a request; a chat's always streams and reports usage."""
+        """Write a request; a chat's always streams and reports usage.
+
+        Raises:
+            GatewayError: `unsupported_parameter` with the field in `param`, where the upstream is known to
+                refuse it.
+        """
         if not isinstance(call, ChatRequest):
             outgoing = write_media(call, target)
             if outgoing is None:
@@ -53,6 +58,7 @@ class OpenAIWire:
             body.setdefault("reasoning_effort", THINKING)
         if target.reasoning:
             suit_reasoning_model(body)
+        fit(body, target.quirks)
         return Outgoing("/chat/completions", orjson.dumps(body))
 
     def decoder(self, choices: int = 1) -> OpenAIDecoder:
@@ -61,7 +67,4 @@ class OpenAIWire:
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> UpstreamError:
         """Read OpenAI's error object; its words are kept only where the request was at fault."""
-        error = failure_for(status, headers, now)
-        if error.trouble == "rejected":
-            add_words(error, error_object(body))
-        return error
+        return failure(status, headers, body, now)

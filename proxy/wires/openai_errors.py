@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from proxy.words.errors import UpstreamError, cleaned
 
 from .base import failure_for
+
+POLICY: Final = "content_policy_violation"
+
+
+def failure(status: int, headers: Mapping[str, str], body: bytes, now: float) -> UpstreamError:
+    """Read an answer that is not a 200; its words are kept only where the request was at fault."""
+    return _worded(failure_for(status, headers, now), error_object(body))
 
 
 def error_object(body: bytes) -> Mapping[str, Any]:
@@ -39,10 +46,26 @@ def reported_error(reported: object) -> UpstreamError:
     status = _http_status(found.get("status")) or _http_status(found.get("code"))
     if status is None:
         return UpstreamError("failed")
-    error = failure_for(status, {}, 0.0)
-    if error.trouble == "rejected":
+    return _worded(failure_for(status, {}, 0.0), found)
+
+
+def _worded(error: UpstreamError, found: Mapping[str, Any]) -> UpstreamError:
+    if error.status == 403 and _moderated(found):
+        error = UpstreamError("rejected", status=error.status)
+        add_words(error, found)
+        error.code = POLICY
+    elif error.trouble == "rejected":
         add_words(error, found)
     return error
+
+
+def _moderated(found: Mapping[str, Any]) -> bool:
+    """Tell whether a 403 is about what was asked, not about who asked: OpenRouter's of moderated models.
+
+    Source: openrouter.ai/docs/api/reference/errors-and-debugging, Moderation Errors.
+    """
+    metadata = found.get("metadata")
+    return isinstance(metadata, dict) and not metadata.keys().isdisjoint({"reasons", "flagged_input"})
 
 
 def _http_status(value: object) -> int | None:

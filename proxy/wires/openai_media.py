@@ -68,7 +68,7 @@ def _transcription(call: MediaCall, target: Target) -> Outgoing:
     elif call.format in _OBJECTS:
         reading = _whole(call, transcription_report)
     else:
-        reading = Reading(TextDecoder(MAX_WHOLE), _TEXTS, MAX_WHOLE)
+        reading = Reading(TextDecoder(partial(transcription_report, call), MAX_WHOLE), _TEXTS, MAX_WHOLE)
     content_type, parts = form((("model", target.model), *call.fields), call)
     headers = (("content-type", content_type), ("accept", ", ".join(reading.accept)))
     path = "/audio/translations" if call.translate else "/audio/transcriptions"

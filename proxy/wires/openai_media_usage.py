@@ -42,18 +42,22 @@ def speech_report(call: SpeechRequest, body: Mapping[str, Any]) -> UsageReport |
 
 
 def transcription_report(call: TranscriptionRequest, body: Mapping[str, Any]) -> UsageReport | None:
-    """Read the usage, or the length that some formats tell, of an answer or of its last event."""
-    usage = body.get("usage")
+    """Read the usage, or the length that some formats tell, of an answer or of its last event.
+
+    Where neither is there the text tells whether the recording can be as short as its container says.
+    """
+    usage, text = body.get("usage"), body.get("text")
+    size = text_size(text) if isinstance(text, str) else 0
     if isinstance(usage, dict) and usage.get("type") != "duration":
-        return _tokens_heard(call, usage)
+        return _tokens_heard(call, usage, size)
     found = usage.get("seconds") if isinstance(usage, dict) else body.get("duration")
-    if found is None:
+    least = call.at_least(size)
+    if found is None and least == call.seconds:
         return None
-    seconds = _seconds(found)
+    seconds = least if found is None else _seconds(found)
     if seconds is None:
         return _DISTRUSTED
-    text = body.get("text")
-    written = count(text_size(text), DEFAULT_RATIO) if isinstance(text, str) else 0
+    written = count(size, DEFAULT_RATIO)
     return UsageReport(call.heard(seconds, DEFAULT_RATIO)._replace(output=written))
 
 
@@ -78,14 +82,14 @@ def image_report(call: ImageRequest, body: Mapping[str, Any]) -> UsageReport:
     )
 
 
-def _tokens_heard(call: TranscriptionRequest, usage: Mapping[str, Any]) -> UsageReport:
+def _tokens_heard(call: TranscriptionRequest, usage: Mapping[str, Any], size: int) -> UsageReport:
     # OpenAI writes `input_token_details` here, and `input_tokens_details` elsewhere.
     inside = _details(usage, "input_token_details") or _details(usage, "input_tokens_details")
     told, written = _figure(usage.get("input_tokens")), _figure(usage.get("output_tokens"))
     sound = _figure(inside.get("audio_tokens", told))
     if told is None or written is None or sound is None or sound > told:
         return _DISTRUSTED
-    heard = Usage(input=told - sound, input_audio=sound, output=written, seconds=call.seconds)
+    heard = Usage(input=told - sound, input_audio=sound, output=written, seconds=call.at_least(size))
     return UsageReport(heard)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from proxy.words.chat import (
     ChatRequest,
@@ -20,9 +20,20 @@ from proxy.words.chat import (
     Tool,
     ToolUse,
 )
+from proxy.words.quirks import Quirks
 
 from .base import within
-from .openai_compatibility import check_request, sent_fields
+from .compatibility import unsupported
+from .openai_compatibility import check_request, kept_fields
+
+_IN_MESSAGES: Final = "messages[]."
+_NOT_TAKEN: Final = "is not taken by this model's provider"
+_ASKS_NOTHING: Final[Mapping[str, tuple[object, ...]]] = {
+    "n": (None, 1),
+    "service_tier": (None, "auto", "default"),
+    "verbosity": (None, "medium"),
+}
+"""Values of a refused field that ask for what there is anyway; of others those that are empty."""
 
 
 def limit_output(body: dict[str, Any], most: int) -> None:
@@ -38,6 +49,36 @@ def suit_reasoning_model(body: dict[str, Any]) -> None:
     if limit is not None:
         body.setdefault("max_completion_tokens", limit)
     body.pop("temperature", None)
+
+
+def fit(body: dict[str, Any], quirks: Quirks) -> None:
+    """Fit a body to what its upstream takes.
+
+    Raises:
+        GatewayError: `unsupported_parameter`, for a field that is refused there; not for a value that asks
+            for nothing, which is left out.
+    """
+    for name in sorted(quirks.refuses):
+        _refuse(body, name)
+    for name in quirks.omits:
+        body.pop(name, None)
+    for ours, theirs in quirks.renames:
+        value = body.pop(ours, None)
+        if value is not None:
+            body.setdefault(theirs, value)
+
+
+def _refuse(body: dict[str, Any], name: str) -> None:
+    if name.startswith(_IN_MESSAGES):
+        member = name.removeprefix(_IN_MESSAGES)
+        for index, message in enumerate(body["messages"]):
+            if message.get(member) is not None:
+                raise unsupported(f"messages[{index}].{member}", _NOT_TAKEN)
+    elif name in body:
+        # Not a set, for a client may send what has no hash.
+        if body[name] not in _ASKS_NOTHING.get(name, (None, False, 0, [], {})):
+            raise unsupported(name, _NOT_TAKEN)
+        del body[name]
 
 
 def from_words(call: ChatRequest, *, reasons: bool = False) -> dict[str, Any]:
@@ -69,7 +110,7 @@ def from_words(call: ChatRequest, *, reasons: bool = False) -> dict[str, Any]:
         "response_format": call.response_format,
         "reasoning_effort": effort,
         "user": call.user,
-        **sent_fields(call),
+        **kept_fields(call),
     }
     return {name: value for name, value in fields.items() if value is not None}
 

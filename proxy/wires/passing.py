@@ -6,6 +6,7 @@ Each holds the state of one answer and raises nothing (see `base.Decoder`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import add
 from typing import Any, Final
 
 import orjson
@@ -13,7 +14,7 @@ import orjson
 from proxy.words.chat import Event, Finished, Frame, OpaqueDelta, UsageReport
 from proxy.words.errors import UpstreamError
 from proxy.words.media import SPOKEN_TOKENS
-from proxy.words.usage import text_size
+from proxy.words.usage import Usage, text_size
 
 from .openai_errors import reported_error
 from .payloads import PayloadDecoder
@@ -97,13 +98,21 @@ class WholeDecoder(Collector):
 
 
 class TextDecoder(Collector):
-    """One text, whatever its format."""
+    """One text, whatever its format; it is reported on as the `text` of an object."""
 
-    __slots__ = ()
+    __slots__ = ("_report",)
+
+    def __init__(self, report: Report, most: int) -> None:
+        super().__init__(most)
+        self._report = report
 
     def _frame(self, payload: bytes) -> Frame:
         # All of it counts, marks of time too: they were written as well.
-        return Frame((OpaqueDelta(len(payload)), Finished("stop")), payload)
+        events: list[Event] = [OpaqueDelta(len(payload))]
+        report = self._report({"text": payload.decode("utf-8", "replace")})
+        if report is not None:
+            events.append(report)
+        return Frame((*events, Finished("stop")), payload)
 
 
 class BytesDecoder:
@@ -142,14 +151,18 @@ class BytesDecoder:
 
 
 class EventsDecoder(PayloadDecoder):
-    """Events whose `type` ends in `.done` or `.completed` when they are over: one for each piece."""
+    """Events whose `type` ends in `.done` or `.completed` when they are over: one for each piece.
 
-    __slots__ = ("_pieces", "_report")
+    What each of these reports is of its own piece; told on is what all so far come to.
+    """
+
+    __slots__ = ("_pieces", "_report", "_told")
 
     def __init__(self, report: Report, pieces: int, max_line: int) -> None:
         super().__init__(max_line)
         self._report = report
         self._pieces = pieces
+        self._told: UsageReport | None = None
 
     @property
     def complete(self) -> bool:
@@ -170,12 +183,20 @@ class EventsDecoder(PayloadDecoder):
         events: list[Event] = [OpaqueDelta(0)]
         report = self._report(body)
         if report is not None:
-            events.append(report)
+            self._told = report if self._told is None else _together(self._told, report)
+            events.append(self._told)
         self._pieces -= 1
         if not self._pieces:
             self.done = True
             events.append(Finished("stop"))
         return Frame(tuple(events), payload, body)
+
+
+def _together(one: UsageReport, other: UsageReport) -> UsageReport:
+    """Add up what came out; what went in is the same for each."""
+    told = map(max, one.usage[:6], other.usage[:6])
+    made = map(add, one.usage[6:], other.usage[6:])
+    return UsageReport(Usage(*told, *made), trusted=one.trusted and other.trusted)
 
 
 def _parsed(payload: bytes) -> dict[str, Any]:

@@ -23,6 +23,9 @@ HEARD_TOKENS: Final = 17
 (platform.openai.com/docs/pricing, "Transcription and speech generation")."""
 WRITTEN_TOKENS: Final = 5
 """Tokens of the text that a second of speech becomes: fast speech is four words a second."""
+FASTEST: Final = 100
+"""Bytes of text that no second of speech becomes more of, marks of time included: six words of English a
+second are 36, of scripts with three bytes to a letter some 60."""
 SPOKEN_TOKENS: Final = 21
 """Tokens of a second of speech that is made: $0.015 a minute at $12 a million (the same page)."""
 SPOKEN_CHARACTERS: Final = 15
@@ -112,6 +115,10 @@ class TranscriptionRequest(MediaCall):
     def forecast(self, ratio: int, output_cap: int) -> Usage:
         """See `call.Call`."""
         return self.heard(self.seconds, ratio)._replace(output=self.seconds * WRITTEN_TOKENS)
+
+    def at_least(self, written: int) -> int:
+        """Return the seconds of a recording that became so many bytes of text: a header may have lied."""
+        return max(self.seconds, -(-written // FASTEST))
 
     def heard(self, seconds: int, ratio: int) -> Usage:
         """Return what goes in where the recording has that many seconds."""

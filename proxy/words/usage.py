@@ -52,8 +52,17 @@ class Usage(NamedTuple):
 
     @property
     def asked(self) -> Usage:
-        """What is owed for the question alone, whatever becomes of the answer."""
-        return Usage(*self[:6], characters=self.characters, seconds=self.seconds)
+        """What is owed for the question alone, whatever becomes of the answer.
+
+        Images asked for are: what is sent before they are done shows as much.
+        """
+        return Usage(
+            *self[:6],
+            output_image=self.output_image,
+            characters=self.characters,
+            seconds=self.seconds,
+            images=self.images,
+        )
 
 
 def count(text_bytes: int, ratio: int) -> int:

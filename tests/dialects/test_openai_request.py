@@ -206,7 +206,8 @@ def test_a_wrong_field_is_named(wrong: dict[str, Any], param: str) -> None:
     ("field", "value", "param"),
     [
         *((name, ["x"], name) for name in ("plugins", "transforms")),
-        ("web_search_options", {"order": []}, "web_search_options"),
+        ("search_parameters", {"mode": "auto"}, "search_parameters"),
+        ("enable_search", True, "enable_search"),
         ("preset", "x", "preset"),
         ("best_of", 4, "best_of"),
         ("tools", [{"type": "web_search"}], "tools[0].type"),
@@ -218,6 +219,13 @@ def test_what_the_price_is_not_made_for_is_refused(field: str, value: Any, param
     assert (error.name, error.param, error.face.status) == ("unsupported_parameter", param, 400)
     for nothing in (None, list[str](), dict[str, str]()):
         assert asked(**{"best_of" if field == "tools" else field: nothing}).model == GOOD["model"]
+
+
+@pytest.mark.parametrize("options", [{}, {"search_context_size": "low"}])
+def test_a_search_is_refused_that_an_empty_object_asks_for(options: dict[str, Any]) -> None:
+    error = refused(orjson.dumps({**GOOD, "web_search_options": options}))
+    assert (error.name, error.param) == ("unsupported_parameter", "web_search_options")
+    assert asked(web_search_options=None).model == GOOD["model"]
 
 
 def test_a_missing_messages_is_named() -> None:

@@ -16,7 +16,7 @@ from proxy.bank.verify import verify
 from proxy.settings import Deployment, Model, Settings
 from proxy.words.money import Price, Rates
 from tests.fakes.client import Answer, Client
-from tests.fakes.recordings import FORM, form, wav
+from tests.fakes.recordings import FORM, form, mp3, wav
 from tests.fakes.script import STALL, Script, broken, error, whole
 from tests.fakes.upstream import FaultyUpstream
 from tests.tls.h2client import H2Client
@@ -220,6 +220,21 @@ async def test_texts_pass_as_they_are(
         assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
         assert upstream.requests[0].path == "/v1/audio/translations"
         assert (await place.gateway.finished()).cost == 3000
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind"), [("text", "text/plain"), ("srt", "text/plain"), ("json", "application/json")]
+)
+async def test_what_was_written_tells_of_a_header_that_lies(
+    tmp_path: Path, upstream: FaultyUpstream, wanted: str, kind: str
+) -> None:
+    said = "word " * 1000
+    upstream.default = whole({"text": said}) if wanted == "json" else whole(said.encode(), content_type=kind)
+    async with stage(settings_at(tmp_path, upstream)) as place:
+        fields = [("model", "whisper"), ("response_format", wanted)]
+        answer = await place.hear("/audio/transcriptions", fields, mp3(200, told=1))
+        assert answer.status == 200
+        assert (await place.gateway.finished()).usage.seconds == 50
 
 
 @both
@@ -476,3 +491,66 @@ async def test_what_cannot_be_paid_is_refused_before_anything_is_sent(
             )
             assert (answer.status, answer.error["type"]) == (402, "insufficient_balance")
         assert upstream.hits == 0
+
+
+def pictures(*kinds: str) -> bytes:
+    """Write a stream of images, none of which says what it used."""
+    events = [{"type": f"image_generation.{kind}", "b64_json": "aaaa"} for kind in kinds]
+    return b"".join(f"data: {json.dumps(event)}\n\n".encode() for event in events)
+
+
+DRAW = {"model": "dall-e", "prompt": "a cat", "n": 3, "stream": True}
+
+
+async def test_each_image_of_a_stream_is_billed(tmp_path: Path, upstream: FaultyUpstream) -> None:
+    upstream.default = whole(pictures(*["completed"] * 3), content_type="text/event-stream")
+    async with stage(settings_at(tmp_path, upstream)) as place:
+        answer = await place.ask("/images/generations", DRAW)
+        assert len(answer.payloads) == 3
+        receipt = await place.gateway.finished()
+        assert (receipt.cost, receipt.usage.images, receipt.estimated) == (3000, 3, False)
+
+
+@pytest.mark.fault("F4")
+async def test_a_client_that_leaves_with_half_an_image_pays_for_all(
+    tmp_path: Path, upstream: FaultyUpstream
+) -> None:
+    upstream.default = Script(
+        role=False,
+        tokens=1,
+        content_type="text/event-stream",
+        at=((0, pictures("partial_image")), (0, "stall")),
+    )
+    async with stage(settings_at(tmp_path, upstream)) as place:
+        async with Client(place.gateway.url, place.key) as client:
+            await client.request("/images/generations", DRAW)
+            await client.head()
+            assert await client.some()
+        assert (await upstream.wait_closed()).aborted
+        receipt = await place.gateway.finished()
+        assert (receipt.cost, receipt.outcome) == (3000, "client_abort")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "kind", "sent", "cost"),
+    [
+        ("/audio/speech", STREAMED, "audio/mpeg", SOUND, 5000),
+        ("/images/generations", DRAW, "text/event-stream", pictures("partial_image"), 3000),
+    ],
+    ids=["speech", "images"],
+)
+async def test_an_answer_whose_time_runs_out_is_not_free(
+    tmp_path: Path,
+    upstream: FaultyUpstream,
+    path: str,
+    body: Any,
+    kind: str,
+    sent: bytes,
+    cost: int,
+) -> None:
+    upstream.default = Script(role=False, tokens=1, content_type=kind, at=((0, sent), (0, "stall")))
+    async with stage(settings_at(tmp_path, upstream, timeouts={"total": 0.5})) as place:
+        answer = await place.ask(path, body)
+        assert answer.status == 200
+        receipt = await place.gateway.finished()
+        assert (receipt.cost, receipt.outcome) == (cost, "upstream_error")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from proxy.edge import load
 from proxy.settings import Settings
@@ -98,6 +99,41 @@ async def test_being_sent_away_needs_no_key_no_body_and_little_time(
         # The CPU is that of both ends, for they share this process.
         print(f"shed: p99 {sorted(waits)[197] * 1000:.1f} ms, {spent * 1e6:.0f} us CPU at both ends")
         assert spent < 0.005
+
+
+@pytest.mark.fault("F96")
+async def test_while_the_loop_is_late_requests_are_sent_away_and_streams_go_on(
+    tmp_path: Path, upstream: FaultyUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any turn of the loop counts as a long one, and none as short enough, as if we had no time at all."""
+    release = trio.Event()
+    upstream.default = Script(at=((1, release),))
+    async with running(settings_for(tmp_path, [provider("up", upstream.base_url)])) as gateway:
+        key = await gateway.key()
+        async with Client(gateway.url, key) as stream, Client(gateway.url, key) as known:
+            await stream.request(PATH, chat(max_tokens=8))
+            await stream.head()
+            await known.request("/models")
+            assert (await known.whole()).status == 200
+            with monkeypatch.context() as late:
+                for name in ("_LONG", "_SHORT", "_AT_LEAST"):
+                    late.setattr(load, name, 0)
+                for _ in range(4):
+                    await trio.testing.wait_all_tasks_blocked()
+                for _ in range(3):
+                    await known.request(PATH, chat(), headers={"X-Request-ID": 'quoted"\\'})
+                    refused = await known.whole()
+                    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+                    assert refused.error["reason"] == "overloaded"
+                    assert refused.error["request_id"] == refused.headers["x-request-id"] == 'quoted"\\'
+                refused = await post(gateway.url, PATH, chat())
+                assert (refused.status, refused.error["reason"]) == (503, "overloaded")
+                assert refused.error["request_id"] == refused.headers["x-request-id"]
+                await known.request("/models")  # which costs little
+                assert (await known.whole()).status == 200
+            release.set()
+            assert (await stream.payloads())[-1] == b"[DONE]"
+        assert upstream.hits == 1
 
 
 @pytest.mark.fault("F98")

@@ -15,6 +15,7 @@ from proxy.edge.drain import Stop
 from proxy.edge.http import ClientGoneError, Reply, Request
 from proxy.edge.http1 import serve_http1
 from proxy.edge.http1_limits import Limits
+from proxy.edge.load import Load
 from proxy.edge.refusal import refuse
 from proxy.edge.routes import Routes, dialect_of
 from proxy.edge.server import listen
@@ -31,6 +32,7 @@ class Ledger(Routes):
     """Routes of the test's own. `seen`: the paths handlers were called for; `bodies`: what they read."""
 
     def __init__(self) -> None:
+        self._load = Load(1000)
         self.seen: list[str] = []
         self.bodies: list[bytes] = []
         self.started, self.gone, self.go_on = trio.Event(), trio.Event(), trio.Event()
@@ -49,6 +51,10 @@ class Ledger(Routes):
     def find(self, method: str, path: str) -> Handler | None:
         self.seen.append(path)
         return self._handlers.get(path)
+
+    @property
+    def load(self) -> Load:
+        return self._load
 
     def expel(self) -> None:
         """Nothing here knows how to be sent away."""

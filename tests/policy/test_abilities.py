@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -59,10 +60,13 @@ def test_the_operators_word_counts_before_names_and_prices() -> None:
     assert abilities("mine", ("vision",), {"seconds"}) == {"transcription"}
 
 
-def router(wire: str, **more: object) -> Router:
-    provider = Provider("p", wire, "https://x", api_key="k")  # type: ignore[arg-type]
-    model = Model("m", (Deployment(provider, "mine"),), price=PRICE, **more)  # type: ignore[arg-type]
-    settings = Settings(providers=(provider,), models=(model,))
+def router(*wires: str, **more: object) -> Router:
+    providers = tuple(
+        [Provider(f"p{place}", wire, "https://x", api_key="k") for place, wire in enumerate(wires)]  # type: ignore[arg-type]
+    )
+    deployments = tuple([Deployment(each, "mine") for each in providers])
+    model = Model("m", deployments, price=PRICE, **more)  # type: ignore[arg-type]
+    settings = Settings(providers=providers, models=(model,))
     return Router(settings, PriceBook.load(settings.providers))
 
 
@@ -82,6 +86,29 @@ def test_what_no_provider_has_words_for_is_refused(wire: str, kind: Kind) -> Non
     with pytest.raises(GatewayError) as caught:
         router(wire, capabilities=(kind,)).plan(CALLS[kind], ANYONE, NOW)
     assert (caught.value.name, caught.value.param) == ("unsupported_parameter", "model")
+
+
+TOKENS = EmbeddingRequest(model="m", origin=NOTHING, inputs=("x", (1, 2)), text_bytes=1, tokens=2)
+
+
+@pytest.mark.parametrize("wires", [("gemini",), ("gemini", "gemini", "anthropic")])
+def test_tokens_are_refused_where_none_can_read_them(wires: Sequence[str]) -> None:
+    with pytest.raises(GatewayError) as caught:
+        router(*wires, capabilities=("embeddings",)).plan(TOKENS, ANYONE, NOW)
+    assert (caught.value.name, caught.value.param) == ("unsupported_parameter", "input")
+    with pytest.raises(GatewayError) as caught:
+        router("anthropic", capabilities=("embeddings",)).plan(TOKENS, ANYONE, NOW)
+    assert caught.value.param == "model"
+
+
+@pytest.mark.parametrize("strategy", [None, "single", "hedge", "race"])
+def test_tokens_go_to_those_alone_who_can_read_them(strategy: str | None) -> None:
+    wires = ("gemini", "openai", "gemini", "sim")
+    plan = router(*wires, capabilities=("embeddings",), strategy=strategy).plan(TOKENS, ANYONE, NOW)
+    found = [each.deployment.provider.wire for each in plan.candidates]
+    assert found == ["openai", "sim"][: 1 if strategy == "single" else 2]
+    of_texts = router(*wires, capabilities=("embeddings",)).plan(CALLS["embeddings"], ANYONE, NOW)
+    assert len(of_texts.candidates) == 4
 
 
 @pytest.mark.parametrize("wire", sorted(SERVED))

@@ -22,7 +22,7 @@ from proxy.words.usage import Usage
 
 SOURCES = [
     *("openai", "anthropic", "openrouter", "groq", "mistral", "deepseek", "together", "fireworks", "x-ai"),
-    "azure",
+    *("azure", "google", "cerebras", "moonshotai"),
 ]
 BOOK = PriceBook.load([Provider(name, "openai") for name in SOURCES])
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

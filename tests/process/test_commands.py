@@ -59,7 +59,8 @@ async def test_accounts_credits_and_keys(tmp_path: Path, state: str) -> None:
             ("accounts", "create", "b@example.com", "--admin", "--json"),
             ("accounts", "create", "c@example.com", "-q"),
         )
-        assert made.json == {"account": made.json["account"], "email": A, "credits": "1.5", "password": None}
+        shown = {"account": made.json["account"], "email": A, "credits": "1.5", "password": None}
+        assert {**made.json, "database": None} == {**shown, "database": None}
         assert len(admin.json["password"]) >= 22
         assert plain.value.isdigit()
 
@@ -175,6 +176,40 @@ async def test_wrong_arguments_end_with_2_and_touch_nothing(tmp_path: Path, args
     assert "Traceback" not in done.err
     assert "\x1b" not in done.err
     assert not place.data.exists()
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("verify",),
+        ("keys", "list", A),
+        ("keys", "create", A),
+        ("keys", "revoke", "1"),
+        ("credits", "balance", A),
+        ("credits", "grant", A, "1"),
+    ],
+    ids=" ".join,
+)
+async def test_where_there_is_no_database_none_is_made_to_look_into(
+    tmp_path: Path, args: tuple[str, ...]
+) -> None:
+    place = Place(tmp_path)
+    said = f"headrace: there is no database {place.data / 'headrace.db'}: "
+    assert (await place.run(*args)).refused().startswith(said)
+    assert not place.data.exists()
+    # What is left of a first start that did not get so far is no database either.
+    place.data.mkdir()
+    (place.data / "lock").touch()
+    assert (await place.run(*args)).refused().startswith(said)
+    assert [file.name for file in place.data.iterdir()] == ["lock"]
+
+
+async def test_the_account_that_makes_a_database_says_where(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    first = await place.run("accounts", "create", A)
+    second = await place.run("accounts", "create", "b@example.com")
+    assert f"database:    {place.data / 'headrace.db'}\n" in first.out
+    assert "database" not in second.out
 
 
 async def test_a_broken_ledger_ends_verify_with_1(tmp_path: Path) -> None:

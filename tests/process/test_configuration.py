@@ -126,14 +126,14 @@ async def test_another_programs_store_is_refused_and_left_alone(tmp_path: Path) 
 
 async def test_a_newer_programs_store_is_refused(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    await place.run("verify")
+    await place.run("accounts", "create", "a@example.com")
     place.write("INSERT INTO migration (version, name) VALUES (999, 'to_come')")
     assert "schema version 999" in (await place.run("verify")).refused()
 
 
 async def test_a_secret_that_others_may_read_or_that_is_too_short_is_refused(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    await place.run("verify")
+    await place.run("accounts", "create", "a@example.com")
     pepper = place.data / "secrets" / "pepper"
     pepper.chmod(0o644)
     for args in (("serve",), ("verify",)):

@@ -56,6 +56,8 @@ async def test_what_runs_finishes_and_the_balance_is_exact(
         with trio.fail_after(5):
             assert await gateway.process.wait() == 0, gateway.err
         assert gateway.err == ""
+        said = [line.partition("headrace.edge: ")[2] for line in gateway.out.splitlines()[-2:]]
+        assert said == ["draining: 5 requests run and have 10 s", "drained"]
     assert len(costs) == 5
     assert await place.balance() == (GRANTED - sum(costs), 0)
     assert (await place.verified())["open_holds"] == 0
@@ -79,6 +81,7 @@ async def test_a_stream_without_end_is_cut_after_drain_and_settled_by_what_was_r
         with trio.fail_after(5):
             assert await gateway.process.wait() == 0, gateway.err
         assert gateway.err == ""
+        assert "the time is over for 1 requests, whose clients are told" in gateway.out
     with trio.fail_after(5):
         assert (await upstream.wait_closed()).aborted
     words = [json.loads(payload)["choices"][0]["delta"].get("content") for payload in payloads]

@@ -332,3 +332,19 @@ class TestPace:
         reply = await post("lorem")
         reply.close()
         assert await reply.read() == b""
+
+
+class TestMedia:
+    """One long request must not keep everybody else in the process waiting."""
+
+    async def test_a_long_speech_is_made_piece_by_piece(self) -> None:
+        body = orjson.dumps({"model": "speech", "input": "a" * 100_000, "voice": "v"})
+        reply = await SimLine().post("/audio/speech", (), body)
+        assert 44 < len(await reply.read()) < 2**20 + 44
+        reply.close()
+
+    @pytest.mark.parametrize(("dimensions", "status"), [(65_536, 400), (32, 200)])
+    async def test_vectors_have_a_bounded_number_of_numbers(self, dimensions: int, status: int) -> None:
+        body = {"model": "embed", "input": ["x"] * 2048, "dimensions": dimensions}
+        reply = await SimLine().post("/embeddings", (), orjson.dumps(body))
+        assert reply.status == status

@@ -60,9 +60,9 @@ TRUE: dict[str, tuple[Json, Usage]] = {
         {**PLAIN, "toolUsePromptTokenCount": 5, "totalTokenCount": 19},
         Usage(input=15, output=4),
     ),
-    "sound and images in": (
+    "sound and images in, pages of a document being images": (
         {**PLAIN, "promptTokensDetails": detail(TEXT=1, IMAGE=3, AUDIO=4, VIDEO=1, DOCUMENT=1)},
-        Usage(input=3, input_audio=4, input_image=3, output=4),
+        Usage(input=2, input_audio=4, input_image=4, output=4),
     ),
     "cached sound is cached": (
         {

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 
 from proxy.dialects.openai_request import read_chat
 from proxy.wires.base import STREAMING, Target
-from proxy.wires.compatibility import markdown
 from proxy.wires.openai import OpenAIWire
-from proxy.wires.openai_compatibility import COMPATIBILITY
+from proxy.wires.openai_errors import reported_error
 from proxy.words.chat import ChatRequest, ImagePart, Origin
-from proxy.words.errors import GatewayError, Trouble
+from proxy.words.errors import GatewayError, Trouble, outward
 from proxy.words.media import MediaCall
 
 WIRE = OpenAIWire()
@@ -335,6 +334,20 @@ class TestFailure:
         error = WIRE.failure(status, {}, orjson.dumps({"error": told}), NOW)
         assert (error.message, error.code, error.param) == (None, None, None)
 
+    @pytest.mark.parametrize("metadata", [{"reasons": ["violence"]}, {"flagged_input": "how to …"}])
+    def test_a_prompt_that_is_moderated_is_the_requests_fault(self, metadata: Mapping[str, Any]) -> None:
+        told = {"code": 403, "message": "Your input was flagged", "metadata": metadata}
+        for error in (WIRE.failure(403, {}, orjson.dumps({"error": told}), NOW), reported_error(told)):
+            assert (error.trouble, error.status, error.message) == ("rejected", 403, "Your input was flagged")
+            seen = outward([error])
+            assert (seen.face.status, seen.code) == (400, "content_policy_violation")
+
+    @pytest.mark.parametrize("metadata", [None, [], "reasons", {}, {"provider_name": "reasons"}])
+    def test_any_other_403_is_the_keys(self, metadata: object) -> None:
+        told = {"code": 403, "message": "Key disabled", "metadata": metadata}
+        for error in (WIRE.failure(403, {}, orjson.dumps({"error": told}), NOW), reported_error(told)):
+            assert (error.trouble, error.message, error.code) == ("auth", None, None)
+
     BODIES: ClassVar[Sequence[tuple[bytes, str | None, str | None]]] = (
         (b"", None, None),
         (b"<html>Bad Request</html>", None, None),
@@ -375,9 +388,3 @@ class TestFailure:
 def test_a_chat_request_is_a_call() -> None:
     call: ChatRequest = read_chat(dict(ASKED))
     assert call.forecast(4000, 100).output == 100
-
-
-def test_the_table_of_fields_can_be_printed() -> None:
-    table = markdown(COMPATIBILITY)
-    assert table.startswith("| field | | |\n|---|---|---|\n")
-    assert table.count("\n") == len(COMPATIBILITY) + 2

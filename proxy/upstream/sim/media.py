@@ -37,8 +37,11 @@ _JSON: Final = {"content-type": "application/json"}
 _EVENTS: Final = {"content-type": "text/event-stream"}
 _RATE: Final = 8_000
 _EACH: Final = _RATE // 20
-_PIECE: Final = 4096
-_DIMENSIONS: Final = 8
+_CHARACTERS: Final = 5
+"""Spoken in one piece."""
+DIMENSIONS: Final = 8
+_MOST_NUMBERS: Final = 65_536
+"""Of all vectors of an answer: in the process itself, who makes them keeps everybody else waiting."""
 _SIDE: Final = 16
 _TEXTS: Final = {"text": "text/plain; charset=utf-8", "srt": "application/x-subrip", "vtt": "text/vtt"}
 
@@ -60,17 +63,32 @@ def reply(path: str, script: Script, given: Mapping[str, Any]) -> SimReply:
     """Answer a request. Raises BadRequestError where it lacks what it must have."""
     try:
         headers, pieces = _ANSWERS[path](script, given)
+    except BadRequestError:
+        raise
     except (KeyError, TypeError, ValueError):
         raise BadRequestError("The request lacks something, or has it wrong.") from None
     return SimReply(200, headers, script, iter(pieces))
+
+
+def vector(of: Any, size: int) -> list[float]:
+    """Return that many numbers, of length one, which follow from a text or a list of tokens."""
+    seed = orjson.dumps(of)
+    numbers = []
+    for place in range(size):
+        digest = blake2b(seed, digest_size=8, salt=place.to_bytes(16, "big")).digest()
+        numbers.append(int.from_bytes(digest, "big") / 2**63 - 1)
+    norm = math.sqrt(sum(number * number for number in numbers)) or 1.0
+    return [number / norm for number in numbers]
 
 
 def _embeddings(script: Script, given: Mapping[str, Any]) -> tuple[Mapping[str, str], list[bytes]]:
     found = given["input"]
     listed = isinstance(found, list) and not isinstance(found[0], int)
     inputs = found if listed else [found]
+    if len(inputs) * (given.get("dimensions") or DIMENSIONS) > _MOST_NUMBERS:
+        raise BadRequestError(f"All vectors of an answer have at most {_MOST_NUMBERS} numbers.")
     data = [
-        {"object": "embedding", "index": index, "embedding": _vector(each, given)}
+        {"object": "embedding", "index": index, "embedding": _written(each, given)}
         for index, each in enumerate(inputs)
     ]
     tokens = sum(
@@ -80,33 +98,23 @@ def _embeddings(script: Script, given: Mapping[str, Any]) -> tuple[Mapping[str, 
     return _JSON, [orjson.dumps({"object": "list", "data": data, "model": given["model"], **usage})]
 
 
-def _vector(of: Any, given: Mapping[str, Any]) -> Any:
-    size = given.get("dimensions") or _DIMENSIONS
-    seed = orjson.dumps(of)
-    numbers = []
-    for place in range(size):
-        digest = blake2b(seed, digest_size=8, salt=place.to_bytes(16, "big")).digest()
-        numbers.append(int.from_bytes(digest, "big") / 2**63 - 1)
-    norm = math.sqrt(sum(number * number for number in numbers)) or 1.0
-    vector = [number / norm for number in numbers]
+def _written(of: Any, given: Mapping[str, Any]) -> Any:
+    numbers = vector(of, given.get("dimensions") or DIMENSIONS)
     if given.get("encoding_format") != "base64":
-        return vector
-    return base64.b64encode(array("f", vector).tobytes()).decode("ascii")
+        return numbers
+    return base64.b64encode(array("f", numbers).tobytes()).decode("ascii")
 
 
 def _speech(script: Script, given: Mapping[str, Any]) -> tuple[Mapping[str, str], Iterator[bytes]]:
-    text = given["input"]
+    text = str(given["input"])
     if given.get("stream_format") == "sse":
         return _EVENTS, _spoken(script, text)
-    return {"content-type": "audio/wav"}, iter(
-        [_sound(text)[at : at + _PIECE] for at in range(0, _size(text), _PIECE)]
-    )
+    return {"content-type": "audio/wav"}, _sound(text)
 
 
 def _spoken(script: Script, text: str) -> Iterator[bytes]:
-    sound = _sound(text)
-    for at in range(0, len(sound), _PIECE):
-        piece = base64.b64encode(sound[at : at + _PIECE]).decode("ascii")
+    for sound in _sound(text):
+        piece = base64.b64encode(sound).decode("ascii")
         yield frame(orjson.dumps({"type": "speech.audio.delta", "audio": piece}))
     told = count(text_size(text), DEFAULT_RATIO)
     made = len(text)
@@ -114,25 +122,25 @@ def _spoken(script: Script, text: str) -> Iterator[bytes]:
     yield frame(orjson.dumps({"type": "speech.audio.done", **({"usage": usage} if script.usage else {})}))
 
 
-def _size(text: str) -> int:
-    return 44 + 2 * _EACH * len(text)
-
-
-def _sound(text: str) -> bytes:
-    """Return 16 bits of one channel."""
-    samples = array("h")
-    for character in text:
-        half = 8 + ord(character) % 32
-        samples.extend(8_000 if at // half % 2 else -8_000 for at in range(_EACH))
-    data = samples.tobytes()
+def _sound(text: str) -> Iterator[bytes]:
+    """Make 16 bits of one channel, piece by piece: all of a long text would be a hundred times its size."""
+    size = 2 * _EACH * len(text)
     form = struct.pack("<HHIIHH", 1, 1, _RATE, 2 * _RATE, 2, 16)
-    return b"RIFF%bWAVEfmt %b%bdata%b%b" % (
-        struct.pack("<I", 36 + len(data)),
+    yield b"RIFF%bWAVEfmt %b%bdata%b" % (
+        struct.pack("<I", 36 + size),
         struct.pack("<I", len(form)),
         form,
-        struct.pack("<I", len(data)),
-        data,
+        struct.pack("<I", size),
     )
+    for at in range(0, len(text), _CHARACTERS):
+        yield b"".join([_TONES[ord(character) % len(_TONES)] for character in text[at : at + _CHARACTERS]])
+
+
+def _tone(half: int) -> bytes:
+    return array("h", [8_000 if at // half % 2 else -8_000 for at in range(_EACH)]).tobytes()
+
+
+_TONES: Final = tuple([_tone(8 + place) for place in range(32)])
 
 
 def _transcription(script: Script, given: Mapping[str, Any]) -> tuple[Mapping[str, str], list[bytes]]:

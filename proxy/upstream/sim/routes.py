@@ -11,7 +11,7 @@ from proxy.dialects.base import parse_json
 from proxy.words.errors import GatewayError
 from proxy.words.script import Script, read_script
 
-from . import anthropic, gemini, media, openai
+from . import anthropic, gemini, gemini_embeddings, media, openai
 from .answer import ASKED_FOR
 from .prompt import BadRequestError, Prompt
 from .reply import SimReply
@@ -22,6 +22,7 @@ _VERSION: Final = re.compile(r"/v1(?:beta)?(?=/)")
 _GEMINI: Final = re.compile(
     r"/(?:models|tunedModels)/(.+):(generateContent|streamGenerateContent|countTokens)"
 )
+_GEMINI_VECTORS: Final = re.compile(r"/models/(.+):batchEmbedContents")
 
 
 class _Wire(Protocol):
@@ -45,9 +46,34 @@ def answer(path: str, body: bytes) -> SimReply:
     path = _VERSION.sub("", path, count=1)
     if path in media.PATHS:
         return _media(path, body)
+    vectors = _GEMINI_VECTORS.fullmatch(path)
+    if vectors is not None:
+        return _vectors(vectors[1], body)
     route = _find(path)
     if route is None:
         return refusal(openai, 404, "There is no such route.")
+    return _chat(route, body)
+
+
+def catalogue(path: str, headers: Container[str]) -> SimReply:
+    """Answer a GET of the models; of clients that ask for them at one path, a header tells whose they are."""
+    if path not in {"/v1/models", "/v1beta/models"}:
+        return refusal(openai, 404, "There is no such route.")
+    if path == "/v1beta/models" or "x-goog-api-key" in headers:
+        return SimReply.plain(200, gemini.models())
+    return SimReply.plain(200, (anthropic if "anthropic-version" in headers else openai).models())
+
+
+def refusal(wire: _Wire, status: int, message: str, retry_after: int | None = None) -> SimReply:
+    """Answer with an error; Gemini alone says in the body how long to wait."""
+    if retry_after is None:
+        return SimReply.plain(status, wire.failure(status, message))
+    if wire is gemini:
+        return SimReply.plain(status, gemini.failure(status, message, retry_after))
+    return SimReply.plain(status, wire.failure(status, message), {"retry-after": str(retry_after)})
+
+
+def _chat(route: _Route, body: bytes) -> SimReply:
     try:
         prompt = route.read(parse_json(body))
     except GatewayError as error:
@@ -69,24 +95,6 @@ def answer(path: str, body: bytes) -> SimReply:
     return SimReply(200, _JSON, script, route.wire.whole(script, prompt))
 
 
-def catalogue(path: str, headers: Container[str]) -> SimReply:
-    """Answer a GET of the models; of clients that ask for them at one path, a header tells whose they are."""
-    if path not in {"/v1/models", "/v1beta/models"}:
-        return refusal(openai, 404, "There is no such route.")
-    if path == "/v1beta/models" or "x-goog-api-key" in headers:
-        return SimReply.plain(200, gemini.models())
-    return SimReply.plain(200, (anthropic if "anthropic-version" in headers else openai).models())
-
-
-def refusal(wire: _Wire, status: int, message: str, retry_after: int | None = None) -> SimReply:
-    """Answer with an error; Gemini alone says in the body how long to wait."""
-    if retry_after is None:
-        return SimReply.plain(status, wire.failure(status, message))
-    if wire is gemini:
-        return SimReply.plain(status, gemini.failure(status, message, retry_after))
-    return SimReply.plain(status, wire.failure(status, message), {"retry-after": str(retry_after)})
-
-
 def _media(path: str, body: bytes) -> SimReply:
     try:
         given = media.read(path, body)
@@ -98,6 +106,21 @@ def _media(path: str, body: bytes) -> SimReply:
         return refusal(openai, 400, str(error))
     except ValueError as error:
         return refusal(openai, 404, str(error))
+
+
+def _vectors(model: str, body: bytes) -> SimReply:
+    try:
+        asked = gemini_embeddings.read(parse_json(body), model)
+        script = read_script(model)
+    except GatewayError as error:
+        return refusal(gemini, 400, error.message)
+    except BadRequestError as error:
+        return refusal(gemini, 400, str(error))
+    except ValueError as error:
+        return refusal(gemini, 404, str(error))
+    if script.fail is not None:
+        return refusal(gemini, script.fail, ASKED_FOR, script.retry_after)
+    return SimReply(200, _JSON, script, iter([gemini_embeddings.write(script, asked)]))
 
 
 def _find(path: str) -> _Route | None:
