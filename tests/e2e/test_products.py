@@ -273,7 +273,7 @@ async def test_the_models_of_a_key_are_those_enabled_for_it(here: Place) -> None
     await here.gateway.bank.store.write([("UPDATE api_key SET models = ?", ('["m"]',))])
     await here.gateway.bank.office.create_key(EMAIL)  # at which every key is looked up anew
     # The model itself, and the aliases, all of which lead to it.
-    aliases = [{**shown, "id": name} for name in ALIASES]
+    aliases = [{**shown, "id": name, "name": name} for name in ALIASES]
     assert (await here.ask("/api/v1/ai/models")).json == {"data": [shown, *aliases]}
     assert [each["id"] for each in (await here.ask("/v1/models")).json["data"]] == ["m", *ALIASES]
     assert (await here.ask("/api/v1/ai/models/m")).json == shown
