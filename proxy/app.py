@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import trio
@@ -26,6 +27,7 @@ from proxy.control.office import Office
 from proxy.control.pages import make_pages, make_scrape
 from proxy.control.secrets import WeakSecretError
 from proxy.control.socket import serve_control
+from proxy.describe.document import describe
 from proxy.edge.directory import Directory
 from proxy.edge.drain import Stop
 from proxy.edge.http1 import serve_http1
@@ -33,6 +35,7 @@ from proxy.edge.http2 import serve_asgi
 from proxy.edge.models import ModelRoutes
 from proxy.edge.routes import Routes
 from proxy.edge.server import ListenError, listen
+from proxy.edge.surfaces import SURFACES
 from proxy.exchange import Core
 from proxy.observe import log
 from proxy.observe.metrics import Metrics
@@ -143,10 +146,10 @@ class Gateway:
         )
         directory = Directory(bank.office.principal, bank.pepper, time.time)
         bank.office.watch(directory.forget)
-        models = ModelRoutes(core, directory)
+        models = ModelRoutes(core, directory, bank.enquiries)
         self.metrics.watch(lambda: models.load.running, lambda: models.load.shed)
         self.routes = Routes(models)
-        self.cold = make_pages(self._readiness)
+        self.cold = make_pages(self._readiness, partial(describe, SURFACES))
         self._bank = bank
         self._settings = settings
 

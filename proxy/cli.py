@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     sim.add_argument("--bind", metavar="HOST:PORT", type=_bind, default="127.0.0.1:8400")
     sim.set_defaults(run=_sim)
 
+    openapi = commands.add_parser("openapi", parents=[common], help="print the OpenAPI document")
+    openapi.set_defaults(run=_openapi)
+
     _add_accounts(commands, shown)
     _add_credits(commands, shown)
     _add_keys(commands, shown)
@@ -212,6 +215,15 @@ def _sim(_settings: Settings, options: argparse.Namespace) -> int:
     from proxy.stand_in import serve_sim  # noqa: PLC0415 - see _command
 
     return serve_sim(options.bind)
+
+
+def _openapi(_: Settings, __: argparse.Namespace) -> int:
+    # Not needed by any other command.
+    from proxy.describe.document import describe  # noqa: PLC0415
+    from proxy.edge.surfaces import SURFACES  # noqa: PLC0415
+
+    print(orjson.dumps(describe(SURFACES), option=orjson.OPT_INDENT_2).decode())
+    return 0
 
 
 def _config_check(settings: Settings, options: argparse.Namespace) -> int:

@@ -260,10 +260,10 @@ class Exchange:
             credits_per_usd=self.core.settings.money.credits_per_usd,
             created=int(self.receipt.started_unix),
             model=model,
+            media_type=media_type,
             provider=provider,
             request_id=self.receipt.request_id,
             funds=self._funds,
-            media_type=media_type,
         )
 
     def _may_repeat(self, terms: Terms) -> bool:

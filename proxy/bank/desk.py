@@ -135,6 +135,13 @@ class Desk:
         """Submit and wait; raises as `submit` and `Ticket.wait` do. The operation outlives its caller."""
         return await self.submit(op, record).wait()
 
+    def ending(self, hold_id: str) -> Ticket | None:
+        """Return the operation that is to end a hold, where one is under way."""
+        waiting = (*self._limbo, *self._pending)
+        return next(
+            (each for each in waiting if isinstance(each.op, _ENDS) and each.op.hold_id == hold_id), None
+        )
+
     def statistics(self) -> Statistics:
         """Return the counters."""
         waiting = (*self._limbo, *self._pending)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -42,9 +42,12 @@ _Row = tuple[Any, ...]
 class SqliteStore:
     """A `Store`, and the control room's way to its tables. Made by `open_sqlite`."""
 
-    def __init__(self, writer: Connection, reader: Connection, book: Book, path: Path) -> None:
+    def __init__(
+        self, writer: Connection, reader: Connection, reporter: Connection, book: Book, path: Path
+    ) -> None:
         self._writer = writer
         self._reader = reader
+        self._reporter = reporter
         self._book = book
         self._path = path
 
@@ -98,6 +101,10 @@ class SqliteStore:
     async def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[_Row]:
         """Return the rows of a query, as of the last commit."""
         return await self._reader.rows(sql, parameters)
+
+    async def report(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[_Row]:
+        """Return the rows of a query that may take long, as of the last commit: no `read` waits for it."""
+        return await self._reporter.rows(sql, parameters)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[SqliteSnapshot]:
@@ -177,9 +184,10 @@ async def open_sqlite(
     async with _loop() as loop, _connect(path, loop) as writer:
         await writer.run(_prepare_writer, writer.raw, synchronous, steps or shipped())
         # Closed first: the last connection to close checkpoints, and that must be the writer.
-        async with _connect(path, loop) as reader:
-            await reader.run(_prepare_reader, reader.raw)
-            yield SqliteStore(writer, reader, Book(writer.raw), path)
+        async with _connect(path, loop) as reader, _connect(path, loop) as reporter:
+            for each in (reader, reporter):
+                await each.run(_prepare_reader, each.raw)
+            yield SqliteStore(writer, reader, reporter, Book(writer.raw), path)
 
 
 class Connection:
@@ -207,7 +215,7 @@ class Connection:
             raise StoreError(str(error)) from error
         return result
 
-    async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[_Row]:
+    async def rows(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[_Row]:
         """Run one statement and return its rows."""
         return await self.run(lambda: self.raw.execute(sql, parameters).fetchall())
 

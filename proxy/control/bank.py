@@ -15,6 +15,7 @@ from proxy.bank.store import StoreError
 from proxy.bank.sweep import sweep
 from proxy.settings import Settings
 
+from .enquiry import Enquiries
 from .office import Office
 from .secrets import read_or_make
 
@@ -26,6 +27,7 @@ class Bank:
     store: SqliteStore
     desk: Desk
     office: Office
+    enquiries: Enquiries
     pepper: bytes
 
 
@@ -44,7 +46,8 @@ async def open_bank(settings: Settings) -> AsyncIterator[Bank]:
         nursery = await stack.enter_async_context(trio.open_nursery())
         await nursery.start(desk.run)
         await sweep(store, desk, at=int(time.time() * 1000))
-        yield Bank(store, desk, Office(settings, store, desk, pepper, time.time), pepper)
+        office = Office(settings, store, desk, pepper, time.time)
+        yield Bank(store, desk, office, Enquiries(store, desk, time.time), pepper)
         nursery.cancel_scope.cancel()
 
 

@@ -1,19 +1,27 @@
-"""The cold application: health now, the dashboard and the management API later. Quart, under Trio."""
+"""The cold application: health and documentation, the dashboard later. Quart, under Trio."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any, Final
 
+import orjson
 import trio
 from quart import Response, g, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from proxy.describe.page import page
 from proxy.words.ids import request_id
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 _SEND_SECONDS: Final = 15.0
+_NOTHING_FOREIGN: Final = (
+    "default-src 'none'; style-src 'unsafe-inline';"
+    " base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
+)
+"""What the page of the documentation may load: nothing but its own style."""
 _REFUSALS: Final = {
     404: ("not_found", "There is no such route."),
     405: ("method_not_allowed", "This method is not allowed here."),
@@ -21,9 +29,14 @@ _REFUSALS: Final = {
 }
 
 
-def make_pages(readiness: Callable[[], dict[str, bool]]) -> QuartTrio:
-    """Make the application; `readiness` tells of each part whether it can work."""
+def make_pages(readiness: Callable[[], dict[str, bool]], describe: Callable[[], dict[str, Any]]) -> QuartTrio:
+    """Make the application.
+
+    `readiness` tells of each part whether it can work; `describe` gives the OpenAPI document, once it is
+    asked for.
+    """
     app = _labelled(QuartTrio("headrace"))
+    _describing(app, describe)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -36,6 +49,28 @@ def make_pages(readiness: Callable[[], dict[str, bool]]) -> QuartTrio:
         return {"status": "ready" if ready else "not ready", **parts}, 200 if ready else 503
 
     return app
+
+
+def _describing(app: QuartTrio, describe: Callable[[], dict[str, Any]]) -> None:
+    """Serve the document and the page made of it, both made once."""
+
+    @cache
+    def document() -> bytes:
+        return orjson.dumps(describe())
+
+    @cache
+    def written() -> str:
+        return page(orjson.loads(document()))
+
+    @app.get("/openapi.json")
+    @app.get("/api/learn-center/openapi.json")
+    async def openapi() -> Response:
+        return Response(document(), content_type="application/json")
+
+    @app.get("/docs")
+    async def docs() -> Response:
+        headers = {"content-security-policy": _NOTHING_FOREIGN, "x-content-type-options": "nosniff"}
+        return Response(written(), content_type="text/html; charset=utf-8", headers=headers)
 
 
 def make_scrape(render: Callable[[], tuple[bytes, str]]) -> QuartTrio:

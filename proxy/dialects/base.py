@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
+from proxy.words.account import Generation, Standing
 from proxy.words.call import Call
 from proxy.words.catalogue import Offer
 from proxy.words.chat import Frame
@@ -144,6 +145,18 @@ class Lister(Dialect, Protocol):
 
     def model(self, offer: Offer) -> bytes:
         """Write one model, as JSON."""
+        ...
+
+
+class Teller(Dialect, Protocol):
+    """A dialect that can tell a key's owner of it."""
+
+    def standing(self, standing: Standing, credits_per_usd: int) -> bytes:
+        """Write where a key stands, as JSON."""
+        ...
+
+    def generation(self, generation: Generation, credits_per_usd: int) -> bytes:
+        """Write what became of a request, as JSON."""
         ...
 
 

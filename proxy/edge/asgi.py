@@ -49,7 +49,7 @@ class Door:
 class ASGIRequest:
     """A request as ASGI tells of it."""
 
-    __slots__ = ("_ended", "_receive", "_size", "extensions", "headers", "method", "path")
+    __slots__ = ("_ended", "_receive", "_size", "extensions", "headers", "method", "path", "query")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
@@ -57,6 +57,7 @@ class ASGIRequest:
         self._ended = False
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query = scope.get("query_string", b"").decode("latin-1")
         self.extensions: Mapping[str, Any] = scope.get("extensions") or {}
         self.headers: Mapping[str, str] = _decoded(scope["headers"])
 

@@ -138,7 +138,7 @@ class Conversation:
         self._over = True
         if not self._started:
             body = exchange.dialect.error(error, self._label)
-            headers = {**JSON, **self._identity(), **error_headers(error)}
+            headers = {**JSON, **self._identity(), **self._reached(), **error_headers(error)}
             await self._reply.whole(exchange.dialect.status(error), headers, body)
         elif exchange.call.events:
             await self._reply.send(exchange.late_failure(error))
@@ -170,16 +170,23 @@ class Conversation:
         return headers
 
     def _headers(self) -> dict[str, str]:
-        receipt = self._exchange.receipt
-        headers = self._identity()
-        if receipt.winner is not None:
-            headers["x-gateway-provider"] = receipt.winner.provider
-            headers["x-gateway-model"] = receipt.winner.model
-            headers["x-gateway-attempts"] = str(len(receipt.attempts))
+        headers = self._identity() | self._reached()
         route = self._route()
         if route:
             headers["x-gateway-route"] = route
         return headers
+
+    def _reached(self) -> dict[str, str]:
+        """Say who answered; where nobody did, who was asked last."""
+        receipt = self._exchange.receipt
+        if not receipt.attempts:
+            return {}
+        reached = receipt.winner or receipt.attempts[-1]
+        return {
+            "x-gateway-provider": reached.provider,
+            "x-gateway-model": reached.model,
+            "x-gateway-attempts": str(len(receipt.attempts)),
+        }
 
     def _route(self) -> str:
         """Say which model answers where it is not the one that was asked for, and why."""

@@ -31,12 +31,13 @@ async def count_tokens(
     unix = core.unix_time()
     outlook = core.health.outlook(trio.current_time())
     plan = core.router.plan(call, principal, datetime.fromtimestamp(unix, UTC), outlook)
-    admitted = await _admitted(core, principal, label, int(unix * 1000))
-    return call.prompt_tokens(plan.first.ratio), window_headers(window_of(admitted))
-
-
-async def _admitted(core: Core, principal: Principal, label: str, now: int) -> Admitted:
     hold = new_generation_id()
+    admitted = await _admitted(core, principal, hold, label, int(unix * 1000))
+    headers = {"x-generation-id": hold, **window_headers(window_of(admitted))}
+    return call.prompt_tokens(plan.first.ratio), headers
+
+
+async def _admitted(core: Core, principal: Principal, hold: str, label: str, now: int) -> Admitted:
     ticket = core.desk.submit(
         Admit(
             op_id=f"{hold}:admit",

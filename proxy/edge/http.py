@@ -19,11 +19,13 @@ class ClientGoneError(Exception):
 class Request(Protocol):
     """A request whose head has been read.
 
-    `headers` has lower-case names; of a repeated field the last counts.
+    `query` is as it came, without its question mark. `headers` has lower-case names; of a repeated field the
+    last counts.
     """
 
     method: str
     path: str
+    query: str
     headers: Mapping[str, str]
 
     async def body(self, limit: int) -> bytes:

@@ -18,7 +18,7 @@ from .http import ClientGoneError
 from .http1_live import LiveReply
 from .http1_request import Http1Request
 from .lifespan import App
-from .models import refuse
+from .refusal import refuse
 from .routes import dialect_of
 
 MAX_BODY: Final = 1024 * 1024

@@ -23,9 +23,9 @@ from .http1_live import LiveReply
 from .http1_peer import READ_SIZE, Peer
 from .http1_reply import Clock, Http1Reply
 from .http1_request import Http1Request
-from .models import refuse
 from .poll import Poll
 from .porter import Porter
+from .refusal import refuse
 from .routes import dialect_of
 
 Http1Handler = Callable[[Http1Request, LiveReply], Awaitable[None]]

@@ -41,12 +41,14 @@ class Http1Request:
         "method",
         "path",
         "peer",
+        "query",
     )
 
     def __init__(self, head: Head, peer: Peer, held: bytes, limits: Limits) -> None:
         self.head = head
         self.method = head.method
         self.path = head.path
+        self.query = head.query.decode("latin-1")
         self.headers: Mapping[str, str] = head.headers
         self.peer = peer
         self.held = held

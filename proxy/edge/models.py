@@ -1,20 +1,16 @@
-"""The model routes: a question from head to end, and the catalogue. Both doors call these."""
+"""The model routes: a question from head to end. Both doors call these."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import TypeVar
 
-import trio
-
-from proxy.dialects.base import NO_HEADERS, Counter, Dialect, FormDialect, Lister, error_headers
+from proxy.dialects.base import Counter, Dialect, FormDialect
 from proxy.dialects.wishes import read_strategy
 from proxy.exchange import Core, Exchange
 from proxy.words.call import Call
-from proxy.words.catalogue import Offer
 from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
@@ -26,37 +22,33 @@ from .conversation import Conversation
 from .counting import count_tokens
 from .directory import Directory
 from .form import read_form
-from .http import JSON, Answering, ClientGoneError, Reply, Request, body_too_large, check_json
+from .http import JSON, ClientGoneError, Reply, Request, body_too_large, check_json
 from .load import Load, overloaded
+from .lookups import LookUps, Records
+from .refusal import refuse
 from .spool import Spool
 
-_LISTING_SECONDS: Final = 60.0
 _log = logging.getLogger("headrace.edge")
 Result = TypeVar("Result")
 Speaker = TypeVar("Speaker", bound=Dialect)
 Answerer = Callable[[Request, Reply, Speaker, str], Awaitable[None]]
 
-Parser = Callable[[bytes, Mapping[str, str]], Call]
-Reader = Callable[[], Awaitable[Call]]
-"""Reads the body of a request whose sender is known."""
+Asked = tuple[Principal, Call]
+"""Who asks, and for what."""
 
 
-class ModelRoutes:
+class ModelRoutes(LookUps):
     """Handlers over one core.
 
     Attributes:
         load: the requests that run.
     """
 
-    def __init__(self, core: Core, directory: Directory) -> None:
-        self._core = core
-        self._directory = directory
+    def __init__(self, core: Core, directory: Directory, records: Records) -> None:
+        super().__init__(core, directory, records)
         self._running: set[Conversation] = set()
         server = core.settings.server
         self.load = Load(server.max_requests, server.max_memory)
-        self._offers: tuple[Offer, ...] = ()
-        self._listed: dict[Lister, bytes] = {}
-        self._listed_until = 0.0
 
     async def ask(self, request: Request, reply: Reply, dialect: Dialect) -> None:
         """Put a request to a model and answer. Cancelling settles what was relayed."""
@@ -85,23 +77,20 @@ class ModelRoutes:
             self.load.leave()
 
     async def _ask(self, request: Request, reply: Reply, dialect: Dialect, label: str) -> None:
-        await self._converse(request, reply, dialect, label, lambda: self._read(request, dialect.parse))
+        await self._converse(request, reply, dialect, label, self._read(request, dialect.parse))
 
     async def _hear(self, request: Request, reply: Reply, dialect: FormDialect, label: str) -> None:
         with Spool() as spool:
-
-            async def read() -> Call:
-                form = await read_form(request, spool, self._core.settings.server.max_body_audio)
-                return dialect.parse_form(form)
-
-            await self._converse(request, reply, dialect, label, read)
+            await self._converse(request, reply, dialect, label, self._listen(request, dialect, spool))
 
     async def _converse(
-        self, request: Request, reply: Reply, dialect: Dialect, label: str, read: Reader
+        self, request: Request, reply: Reply, dialect: Dialect, label: str, reading: Awaitable[Asked]
     ) -> None:
-        exchange = await _or_refuse(self._admit(request, dialect, label, read), reply, dialect, label)
-        if exchange is None:
+        asked = await _or_refuse(reading, reply, dialect, label)
+        if asked is None:
             return
+        principal, call = asked
+        exchange = Exchange(self._core, dialect, call, principal, label, call.model)
         conversation = Conversation(exchange, reply, label)
         self._running.add(conversation)
         try:
@@ -116,8 +105,7 @@ class ModelRoutes:
             await reply.whole(200, {**JSON, "x-request-id": label, **headers}, dialect.count(tokens))
 
     async def _counted(self, request: Request, dialect: Counter, label: str) -> tuple[int, dict[str, str]]:
-        principal = await self._directory.authenticate(request.headers)
-        call = await self._read(request, dialect.parse_count)
+        principal, call = await self._read(request, dialect.parse_count)
         return await count_tokens(self._core, principal, call, label)
 
     def expel(self) -> None:
@@ -125,15 +113,10 @@ class ModelRoutes:
         for conversation in tuple(self._running):
             conversation.expel()
 
-    async def _admit(self, request: Request, dialect: Dialect, label: str, read: Reader) -> Exchange:
+    async def _read(self, request: Request, parse: Callable[[bytes, Mapping[str, str]], Call]) -> Asked:
         """Authenticate, read and check: everything before a plan is made."""
-        principal = await self._directory.authenticate(request.headers)
-        call = _routed(await read(), request)
-        return Exchange(self._core, dialect, call, principal, label, call.model)
-
-    async def _read(self, request: Request, parse: Parser) -> Call:
-        """Read a request whose body is JSON."""
         server = self._core.settings.server
+        principal = await self._directory.authenticate(request.headers)
         check_json(request.headers, server.max_body_vision)
         body = await request.body(server.max_body_vision)
         # Only images may make a body larger, and reading it as JSON would hold everyone up.
@@ -143,58 +126,13 @@ class ModelRoutes:
         call = parse(body, request.headers)
         if len(body) > server.max_body and not _has_images(call):
             raise body_too_large(server.max_body)
-        return call
+        return principal, _routed(call, request)
 
-    async def catalogue(self, request: Request, reply: Reply, dialect: Lister) -> None:
-        """Answer `GET …/models` with what the key may use. What there is at all is kept for a minute."""
-        await self._look_up(request, reply, dialect, lambda principal: self._listing(dialect, principal))
-
-    async def model(self, request: Request, reply: Reply, dialect: Lister, base: str) -> None:
-        """Answer `GET …/models/{id}`, whose id may hold slashes; `base` is what comes before it."""
-        router, name = self._core.router, request.path.removeprefix(base)
-
-        def show(principal: Principal) -> bytes:
-            return dialect.model(router.find(name, self._now(), principal))
-
-        await self._look_up(request, reply, dialect, show)
-
-    async def reserved(self, request: Request, reply: Reply, dialect: Dialect) -> None:
-        """Answer a path that is kept for later, once it is known who asks."""
-        label = request_id(request.headers.get("x-request-id"))
-        request.skip()
-        try:
-            await self._directory.authenticate(request.headers)
-        except GatewayError as error:
-            await refuse(reply, dialect, error, label)
-        else:
-            later = GatewayError("not_implemented", "This endpoint is reserved; it does nothing yet.")
-            await refuse(reply, dialect, later, label)
-
-    async def _look_up(
-        self, request: Request, reply: Reply, dialect: Lister, find: Callable[[Principal], bytes]
-    ) -> None:
-        label = request_id(request.headers.get("x-request-id"))
-        try:
-            body = find(await self._directory.authenticate(request.headers))
-        except GatewayError as error:
-            await refuse(reply, dialect, error, label)
-            return
-        await reply.whole(200, {**JSON, "x-request-id": label}, body)
-
-    def _listing(self, dialect: Lister, principal: Principal) -> bytes:
-        now = trio.current_time()
-        if now >= self._listed_until:
-            self._offers = tuple(self._core.router.catalogue(self._now()))
-            self._listed.clear()
-            self._listed_until = now + _LISTING_SECONDS
-        if principal.models is not None:
-            return dialect.models(offer for offer in self._offers if principal.may_use(offer.id))
-        if dialect not in self._listed:
-            self._listed[dialect] = dialect.models(self._offers)
-        return self._listed[dialect]
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._core.unix_time(), UTC)
+    async def _listen(self, request: Request, dialect: FormDialect, spool: Spool) -> Asked:
+        """Read a form in the place of a body that is JSON."""
+        principal = await self._directory.authenticate(request.headers)
+        form = await read_form(request, spool, self._core.settings.server.max_body_audio)
+        return principal, _routed(dialect.parse_form(form), request)
 
 
 def _routed(call: Call, request: Request) -> Call:
@@ -221,11 +159,3 @@ async def _or_refuse(work: Awaitable[Result], reply: Reply, dialect: Dialect, la
         _log.exception("request %s failed while it was read", label)
         await refuse(reply, dialect, GatewayError("internal_error", "The gateway failed."), label)
     return None
-
-
-async def refuse(
-    reply: Answering, dialect: Dialect, error: GatewayError, label: str, more: Mapping[str, str] = NO_HEADERS
-) -> None:
-    """Answer with a failure's true status, and `more` header fields."""
-    headers = {**JSON, "x-request-id": label, **error_headers(error), **more}
-    await reply.whole(dialect.status(error), headers, dialect.error(error, label))

@@ -10,7 +10,8 @@ from proxy.words.ids import request_id
 
 from .http import Reply, Request
 from .load import Load
-from .models import ModelRoutes, refuse
+from .models import ModelRoutes
+from .refusal import refuse
 from .surfaces import AGGREGATOR, BASES, GATEWAY, OPEN, SURFACES, Handler, Surface
 
 _BASES: Final = sorted(BASES, key=lambda base: -len(base[0]))

@@ -14,7 +14,7 @@ from proxy.dialects.ai_gateway import AIGatewayDialect
 from proxy.dialects.ai_llm import AILLMDialect
 from proxy.dialects.anthropic import AnthropicDialect
 from proxy.dialects.auto import AutoDialect
-from proxy.dialects.base import Counter, Dialect, FormDialect, Lister
+from proxy.dialects.base import Counter, Dialect, FormDialect, Lister, Teller
 from proxy.dialects.completions import CompletionsDialect
 from proxy.dialects.openai import OpenAIDialect
 from proxy.dialects.openai_endpoints import MediaDialect, RecordingDialect
@@ -78,6 +78,16 @@ def _lists(path: str, dialect: Lister) -> tuple[Surface, Surface]:
     )
 
 
+def _tells(base: str, dialect: Teller) -> tuple[Surface, Surface]:
+    """Tell of the key that asks, and of its account's requests."""
+    return (
+        Surface("GET", base + "key", dialect, lambda models: partial(models.key, dialect=dialect)),
+        Surface(
+            "GET", base + "generation", dialect, lambda models: partial(models.generation, dialect=dialect)
+        ),
+    )
+
+
 def _reserves(path: str, dialect: Dialect) -> Surface:
     """Keep a path for later."""
     return Surface("POST", path, dialect, lambda models: partial(models.reserved, dialect=dialect))
@@ -102,6 +112,7 @@ def _openai(base: str, dialect: OpenAIDialect) -> tuple[Surface, ...]:
         _hears(base + "audio/transcriptions", RecordingDialect(style, translate=False)),
         _hears(base + "audio/translations", RecordingDialect(style, translate=True)),
         *_lists(base + "models", dialect),
+        *_tells(base, dialect),
     )
 
 

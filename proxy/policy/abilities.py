@@ -1,20 +1,20 @@
-"""Which model can be asked to do what: a table, the operator's word before the library's, then the name.
+"""Which model can be asked to do what: the operator's word before the table's, and that before its price.
 
 What a model cannot do is refused before anything is held, by a sentence that names it.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
-from typing import Final, get_args
+from typing import Final
 
 from proxy.settings import WireName
 from proxy.words.call import Call, Kind
 from proxy.words.errors import GatewayError
 from proxy.words.media import EmbeddingRequest
 
-KINDS: Final[frozenset[Kind]] = frozenset(get_args(Kind))
+from .capabilities import KINDS, traits_of
+
 SERVED: Final[Mapping[WireName, frozenset[Kind]]] = {
     "openai": KINDS,
     "sim": KINDS,
@@ -24,18 +24,6 @@ SERVED: Final[Mapping[WireName, frozenset[Kind]]] = {
 """What each wire has words for."""
 TEXTS_ALONE: Final[frozenset[WireName]] = frozenset({"gemini"})
 """Wires whose embeddings are made of texts, not of tokens."""
-NAMES: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = (
-    ("embeddings", re.compile(r"embed|(^|/)(bge|e5|gte|voyage|minilm|multilingual-e5)-")),
-    ("transcription", re.compile(r"whisper|transcri|(^|[-/])stt\b")),
-    ("speech", re.compile(r"(^|/)tts-|^(?!.*gemini).*-tts\b|(^|/)speech\b|playai-tts|orpheus|kokoro")),
-    (
-        "images",
-        re.compile(
-            r"(^|/)(dall-e|gpt-image|chatgpt-image|imagen|flux|image\b|stable-diffusion|grok-.*image)"
-        ),
-    ),
-)
-"""What the names of models tell that are made for one thing alone; the first that fits counts."""
 UNITS: Final[Mapping[str, Kind]] = {
     "characters": "speech",
     "seconds": "transcription",
@@ -61,10 +49,9 @@ def abilities(model: str, declared: Collection[str], sold: Collection[str]) -> f
     told = KINDS.intersection(declared)
     if told:
         return told
-    name = model.lower()
-    for kind, pattern in NAMES:
-        if pattern.search(name):
-            return frozenset({kind})
+    made_for = traits_of(model).serves
+    if made_for:
+        return made_for
     if sold and UNITS.keys() >= set(sold):
         return frozenset(UNITS[unit] for unit in sold)
     return _CHAT

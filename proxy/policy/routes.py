@@ -20,6 +20,7 @@ from proxy.words.script import is_script
 from proxy.words.wishes import Strategy
 
 from .abilities import abilities
+from .capabilities import UNKNOWN, Traits, traits_of
 from .prices import Listing, PriceBook
 
 DEFAULT: Final = "auto"
@@ -64,6 +65,10 @@ class Route:
     costs: tuple[Listing | None, ...] = ()
     """What each candidate's provider charges, where the library knows."""
     serves: frozenset[Kind] = frozenset({"chat"})
+    traits: Traits = UNKNOWN
+    """What is known of the model, the operator's word included."""
+    context: int | None = None
+    """The tokens of its window, where anybody says."""
     """What it can be asked to do."""
 
 
@@ -96,10 +101,14 @@ class Routes:
             raise GatewayError(
                 "invalid_request", "A model id is 1 to 200 visible ASCII characters.", param="model"
             )
-        if name not in self._models and (name in self._settings.aliases or name in ALIASES):
+        if self.is_alias(name):
             return self._alias(name)
         route = self._model(name)
         return Choice((route,), route.strategy, configured=route.model is not None)
+
+    def is_alias(self, name: str) -> bool:
+        """Tell whether a name stands for others."""
+        return name not in self._models and (name in self._settings.aliases or name in ALIASES)
 
     def is_auto(self, name: str) -> bool:
         """Tell whether a name leaves the choice to us: none at all, `auto`, or an alias nobody set."""
@@ -149,6 +158,7 @@ class Routes:
         first = model.deployments[0]
         listing = self._book.find(_source(first.provider), first.model)
         context = model.context_length or (listing.context_window if listing else None)
+        longest = traits_of(first.model).output
         reasoning = _reasons(first.model) if model.reasoning is None else model.reasoning
         return self._route(
             model.id,
@@ -156,7 +166,7 @@ class Routes:
             listing,
             price=model.price,
             strategy=model.strategy,
-            max_output=model.max_output_tokens or context,
+            max_output=model.max_output_tokens or longest or context,
             reasoning=reasoning,
             model=model,
         )
@@ -171,7 +181,7 @@ class Routes:
             f"{provider.name}/{name}",
             (Deployment(provider, rest),),
             listing,
-            max_output=listing.context_window if listing else None,
+            max_output=traits_of(rest).output or (listing.context_window if listing else None),
             reasoning=_reasons(rest),
         )
 
@@ -220,6 +230,7 @@ class Routes:
         provider = candidates[0].provider
         money = self._settings.money
         fixed, version, markup = price, "settings", Fraction(1)
+        window = listing.context_window if listing is not None else None
         listing = listing if listing is not None and listing.priced else None
         if price is None and listing is not None:
             version, markup = self._book.version, money.markup
@@ -229,6 +240,8 @@ class Routes:
             fixed, version = FREE, "unpriced"
         elif price is None:
             raise unpriced(name)
+        first, declared = candidates[0].model, model.capabilities if model else ()
+        traits = traits_of(first).told(declared)
         return Route(
             name,
             candidates,
@@ -241,7 +254,9 @@ class Routes:
             reasoning,
             model,
             tuple(self._book.find(_source(each.provider), each.model) for each in candidates),
-            abilities(candidates[0].model, model.capabilities if model else (), _sold(fixed, listing)),
+            abilities(first, declared, _sold(fixed, listing)),
+            traits,
+            (model.context_length if model else None) or window or traits.context,
         )
 
 

@@ -26,10 +26,11 @@ from proxy.words.wishes import Strategy, Wishes
 from .abilities import serves, unable, unserved
 from .complexity import classify
 from .constraints import ceiling_of, fits
+from .demands import fitting
 from .ordering import Outlook, arrange
 from .plan import Candidate, Mode, Plan, Terms
 from .prices import Listing, PriceBook
-from .routes import DEFAULT, FREE, SIM_MODELS, Choice, Route, Routes, not_found, sim_price, unpriced
+from .routes import ALIASES, DEFAULT, FREE, SIM_MODELS, Choice, Route, Routes, not_found, sim_price, unpriced
 
 _REMEMBERED: Final = 2048
 _FEW: Final = 3
@@ -63,8 +64,9 @@ class Router:
         What the request asks for counts before what its key says, and that before alias and model.
 
         Raises:
-            GatewayError: `invalid_request`, `model_not_found`, `model_not_allowed`, `unsupported_parameter`
-                for what no provider has words for, or `permission_denied` for a race the key may not ask for.
+            GatewayError: `invalid_request`, `model_not_found`, `model_not_allowed`,
+                `context_length_exceeded`, `unsupported_parameter` for what no provider has words for, or
+                `permission_denied` for a race the key may not ask for.
         """
         name, reason = self._named(call)
         _check_prompt(call, principal)
@@ -73,7 +75,7 @@ class Router:
         strategy = _strategy(call.wishes, principal, choice)
         candidates: dict[str, Candidate] = {}
         routes = self._able(self._allowed(found, principal, name), call, name)
-        for route in routes:
+        for route in fitting(routes, call, name):
             for candidate in self._candidates(route, call, principal, now):
                 candidates.setdefault(candidate.id, candidate)
         ceiling = ceiling_of(call.wishes, self._settings.money.credits_per_usd)
@@ -99,8 +101,9 @@ class Router:
         )
 
     def catalogue(self, now: datetime) -> Iterator[Offer]:
-        """List what is offered: the operator's models, each keyed provider's priced ones, and `sim`'s."""
+        """List the operator's models, aliases, each keyed provider's priced models, and `sim`'s."""
         names = [model.id for model in self._settings.models]
+        names += [*ALIASES, *self._settings.aliases]
         for provider in self._settings.providers:
             if provider.wire == "sim":
                 names += [f"{provider.name}/{name.partition('/')[2]}" for name in SIM_MODELS]
@@ -118,10 +121,10 @@ class Router:
         Raises:
             GatewayError: as `plan`, but what a key may not use does not exist.
         """
-        route = self._choice(name).routes[0]
-        if principal is not None and not principal.may_use(name, route.id):
+        offer = self._describe(name, self._choice(name), now)
+        if principal is not None and not principal.may_use(offer.id, *offer.targets):
             raise not_found(name)
-        return self._describe(name, route, now)
+        return offer
 
     def _named(self, call: Call) -> tuple[str, str]:
         """Return the id a request means, and why, where it left that to us."""
@@ -201,7 +204,7 @@ class Router:
             quality=model.quality if model else 0,
             sticky=model.sticky if model else False,
             on_cut=model.on_cut if model else "error",
-            capabilities=frozenset(model.capabilities) if model else frozenset(),
+            capabilities=frozenset(model.capabilities if model else ()) | route.traits.can,
             think=self._routes.thinks(call.model),
         )
         # Of a model that is to have one deployment, unless request or key know better.
@@ -219,21 +222,28 @@ class Router:
     def _entry(self, name: str, now: datetime) -> Offer | None:
         try:
             # Not remembered: a listing must not drive out what is in use.
-            return self._describe(name, (self._known.get(name) or self._routes.find(name)).routes[0], now)
+            return self._describe(name, self._known.get(name) or self._routes.find(name), now)
         except GatewayError:
             return None
 
-    def _describe(self, name: str, route: Route, now: datetime) -> Offer:
-        model, listing = route.model, route.listing
-        context = model.context_length if model else None
+    def _describe(self, name: str, choice: Choice, now: datetime) -> Offer:
+        """Describe what a name stands for; an alias by the first of its models."""
+        route = choice.routes[0]
+        model, listing, traits = route.model, route.listing, route.traits
+        declared = model.capabilities if model else ()
+        takes, gives = traits.forms(route.serves)
         return Offer(
             id=name,
             name=(model.name if model else None) or (listing.name if listing else None) or name,
             provider=route.candidates[0].provider.name,
-            context_length=context or (listing.context_window if listing else None),
-            max_output_tokens=model.max_output_tokens if model else None,
-            capabilities=(model.capabilities if model else ()) or tuple(sorted(route.serves - {"chat"})),
+            context_length=route.context,
+            max_output_tokens=(model.max_output_tokens if model else None) or traits.output,
+            capabilities=declared or tuple(sorted(traits.can | (route.serves - {"chat"}))),
             price=_marked_up(route.price or self._listed(route, now, None), route.markup),
+            takes=takes,
+            gives=gives,
+            targets=tuple(each.id for each in choice.routes),
+            alias=self._routes.is_alias(name),
         )
 
     def _remember(self, name: str) -> Choice:

@@ -17,7 +17,7 @@ from tests.e2e.harness import provider, settings_for
 
 @pytest.mark.parametrize(("ledger", "providers"), [(False, True), (True, False)])
 async def test_not_ready_is_503_and_says_which_part(ledger: bool, providers: bool) -> None:
-    app = make_pages(lambda: {"ledger": ledger, "providers": providers})
+    app = make_pages(lambda: {"ledger": ledger, "providers": providers}, dict)
     answer = await app.test_client().get("/readyz", headers={"x-request-id": "r"})
     assert answer.status_code == 503
     assert await answer.get_json() == {"status": "not ready", "ledger": ledger, "providers": providers}
@@ -51,7 +51,7 @@ async def test_a_page_that_fails_says_so_in_our_shape() -> None:
     def broken() -> dict[str, bool]:
         raise RuntimeError("CANARY")
 
-    app = make_pages(broken)
+    app = make_pages(broken, dict)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     answer = await app.test_client().get("/readyz", headers={"x-request-id": "r"})
     assert answer.status_code == 500
@@ -61,7 +61,7 @@ async def test_a_page_that_fails_says_so_in_our_shape() -> None:
 
 
 async def test_a_websocket_is_refused() -> None:
-    app = make_pages(dict)
+    app = make_pages(dict, dict)
     refused = pytest.RaisesExc(WebsocketResponseError, check=lambda told: told.response.status_code == 400)
     with pytest.RaisesGroup(refused):
         async with app.test_client().websocket("/readyz") as websocket:

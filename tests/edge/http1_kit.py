@@ -16,7 +16,7 @@ from proxy.edge.http import ClientGoneError, Reply, Request
 from proxy.edge.http1 import serve_http1
 from proxy.edge.http1_limits import Limits
 from proxy.edge.load import Load
-from proxy.edge.models import refuse
+from proxy.edge.refusal import refuse
 from proxy.edge.routes import Routes, dialect_of
 from proxy.edge.server import listen
 from proxy.edge.surfaces import Handler

@@ -25,7 +25,7 @@ SOUND = wav(1)
 class Sent:
     """A request whose body comes in these pieces."""
 
-    method, path = "POST", "/v1/audio/transcriptions"
+    method, path, query = "POST", "/v1/audio/transcriptions", ""
 
     def __init__(self, pieces: list[bytes], headers: Mapping[str, str] = FORM) -> None:
         self.headers = headers

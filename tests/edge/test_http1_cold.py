@@ -125,7 +125,7 @@ async def test_an_application_that_fails_is_answered_for() -> None:
 
 
 async def test_quart_is_served_on_one_connection_with_the_hot_paths() -> None:
-    async with serving(make_pages(lambda: {"ledger": True})) as at, Client(root(at.url)) as client:
+    async with serving(make_pages(lambda: {"ledger": True}, dict)) as at, Client(root(at.url)) as client:
         await client.request("/healthz", headers={"X-Request-ID": "mine"})
         answer = await client.whole()
         assert (answer.status, answer.json, answer.headers["x-request-id"]) == (200, {"status": "ok"}, "mine")

@@ -59,7 +59,7 @@ async def test_accounts_credits_and_keys(tmp_path: Path, state: str) -> None:
             ("accounts", "create", "b@example.com", "--admin", "--json"),
             ("accounts", "create", "c@example.com", "-q"),
         )
-        told = {"account": made.json["account"], "email": A, "credits": "1.5", "password": None}
+        shown = {"account": made.json["account"], "email": A, "credits": "1.5", "password": None}
         assert {**made.json, "database": None} == {**told, "database": None}
         assert len(admin.json["password"]) >= 22
         assert plain.value.isdigit()
