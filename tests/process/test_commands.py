@@ -60,7 +60,7 @@ async def test_accounts_credits_and_keys(tmp_path: Path, state: str) -> None:
             ("accounts", "create", "c@example.com", "-q"),
         )
         shown = {"account": made.json["account"], "email": A, "credits": "1.5", "password": None}
-        assert {**made.json, "database": None} == {**told, "database": None}
+        assert {**made.json, "database": None} == {**shown, "database": None}
         assert len(admin.json["password"]) >= 22
         assert plain.value.isdigit()
 
