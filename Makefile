@@ -6,7 +6,7 @@ REAL := .venv-real
 FUZZ := .venv-fuzz
 LOCK_FLAGS := --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11
 
-.PHONY: run test lint fmt bench real fuzz tables wire-cost lock prices clean debian
+.PHONY: run test test-node lint fmt bench real fuzz tables wire-cost lock prices clean debian
 
 run: $(RUN)/.ready
 	$(RUN)/bin/headrace serve $(ARGS)
@@ -27,6 +27,10 @@ fmt: $(DEV)/.ready
 
 bench: $(DEV)/.ready
 	$(DEV)/bin/python -m bench $(ARGS)
+
+# The JavaScript SDKs against a running gateway; needs Node 20 or newer, and npm.
+test-node: $(DEV)/.ready
+	cd tests/node && npm ci --no-fund --no-audit && HEADRACE=$(CURDIR)/$(DEV)/bin/headrace npm test
 
 # A real model behind llama.cpp's own server, streamed through the gateway by the real SDK.
 real: $(REAL)/.ready
