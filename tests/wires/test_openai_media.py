@@ -235,7 +235,9 @@ def test_texts_are_whatever_came(name: str) -> None:
     assert decoder.complete
 
 
-@pytest.mark.parametrize("decoder", [TextDecoder(8), WholeDecoder(lambda _: None, 8)], ids=["text", "object"])
+@pytest.mark.parametrize(
+    "decoder", [TextDecoder(lambda _: None, 8), WholeDecoder(lambda _: None, 8)], ids=["text", "object"]
+)
 def test_an_answer_that_is_too_large_is_not_kept(decoder: TextDecoder | WholeDecoder) -> None:
     found = []
     for piece in (b"12345678", b"9"):
