@@ -189,7 +189,14 @@ def _show_value(name: str) -> Show:
 def _show_keys(result: dict[str, Any], *, quiet: bool) -> int:
     for key in result["keys"]:
         state = "revoked" if key["revoked"] else "active"
-        print(key["id"] if quiet else f"{key['id']:>6}  {key['shown']:20} {state:8} {key['name']}")
+        own = (
+            key["project"] and f"project={key['project']}",
+            key["rpm"] and f"rpm={key['rpm']}",
+            key["strategy"] and f"strategy={key['strategy']}",
+        )
+        said = " ".join(part for part in (key["name"], *own) if part)
+        line = f"{key['id']:>6}  {key['shown']:20} {key['kind']:8} {state:8} {said}"
+        print(key["id"] if quiet else line.rstrip())
     return 0
 
 
