@@ -206,7 +206,8 @@ def _show_verify(result: dict[str, Any], *, quiet: bool) -> int:
     else:
         for name, invariant in result["invariants"].items():
             mark = "ok    " if invariant["ok"] else "BROKEN"
-            print(f"{name:4} {mark} {invariant['detail']}")
+            found = "" if invariant["ok"] else f": {invariant['detail']}"
+            print(f"{name:4} {mark} {invariant['means']}{found}")
         print(f"open holds: {result['open_holds']}   drift: {result['drift_nanousd']} nano-USD")
     return 0 if result["ok"] else 1
 

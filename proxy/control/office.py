@@ -20,7 +20,7 @@ from proxy.bank.desk import Desk
 from proxy.bank.ops import BankUnavailableError, Grant, Granted, OutcomeUnknownError
 from proxy.bank.sqlite import SqliteStore
 from proxy.bank.store import ConflictError, StoreError
-from proxy.bank.verify import Report, verify
+from proxy.bank.verify import INVARIANTS, Report, verify
 from proxy.settings import Allowance, Settings
 from proxy.words.ids import KEY_PREFIXES, KeyKind, key_digest, new_key
 from proxy.words.money import MAX_NANO, credits_text, parse_credits
@@ -307,7 +307,10 @@ def _merged(own: Limits, plan: Limits) -> Limits:
 
 
 def _as_json(report: Report) -> dict[str, Any]:
-    invariants = {check.name: {"ok": check.ok, "detail": check.detail} for check in report.checks}
+    invariants = {
+        check.name: {"ok": check.ok, "means": INVARIANTS[check.name], "detail": check.detail}
+        for check in report.checks
+    }
     return {
         "ok": report.ok,
         "open_holds": report.open_holds,

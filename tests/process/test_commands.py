@@ -235,6 +235,11 @@ async def test_a_broken_ledger_ends_verify_with_1(tmp_path: Path) -> None:
     for how in ("-q", "--json"):
         done = await place.run("verify", how)
         assert (done.code, done.err) == (1, "")
+    told = (await place.run("verify")).out.splitlines()
+    assert told[0] == "I1   ok     every transaction's amounts sum to zero"
+    assert told[1].startswith(
+        "I2   BROKEN an account's posted credits are the sum of its postings: account 1 has "
+    )
     assert done.json["ok"] is False
     assert done.json["drift_nanousd"] == 1
     assert done.json["invariants"]["I2"]["ok"] is False
