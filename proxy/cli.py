@@ -192,7 +192,14 @@ def _show_value(name: str) -> Show:
 def _show_keys(result: dict[str, Any], *, quiet: bool) -> int:
     for key in result["keys"]:
         state = "revoked" if key["revoked"] else "active"
-        print(key["id"] if quiet else f"{key['id']:>6}  {key['shown']:20} {state:8} {key['name']}")
+        own = (
+            key["project"] and f"project={key['project']}",
+            key["rpm"] and f"rpm={key['rpm']}",
+            key["strategy"] and f"strategy={key['strategy']}",
+        )
+        said = " ".join(part for part in (key["name"], *own) if part)
+        line = f"{key['id']:>6}  {key['shown']:20} {key['kind']:8} {state:8} {said}"
+        print(key["id"] if quiet else line.rstrip())
     return 0
 
 
@@ -202,7 +209,8 @@ def _show_verify(result: dict[str, Any], *, quiet: bool) -> int:
     else:
         for name, invariant in result["invariants"].items():
             mark = "ok    " if invariant["ok"] else "BROKEN"
-            print(f"{name:4} {mark} {invariant['detail']}")
+            found = "" if invariant["ok"] else f": {invariant['detail']}"
+            print(f"{name:4} {mark} {invariant['means']}{found}")
         print(f"open holds: {result['open_holds']}   drift: {result['drift_nanousd']} nano-USD")
     return 0 if result["ok"] else 1
 
