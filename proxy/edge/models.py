@@ -15,7 +15,6 @@ from proxy.words.chat import ChatRequest
 from proxy.words.errors import GatewayError
 from proxy.words.ids import request_id
 from proxy.words.media import MediaCall
-from proxy.words.principal import Principal
 
 from .bulk import check_bulk
 from .conversation import Conversation
@@ -33,8 +32,9 @@ Result = TypeVar("Result")
 Speaker = TypeVar("Speaker", bound=Dialect)
 Answerer = Callable[[Request, Reply, Speaker, str], Awaitable[None]]
 
-Asked = tuple[Principal, Call]
-"""Who asks, and for what."""
+Parser = Callable[[bytes, Mapping[str, str]], Call]
+Reader = Callable[[], Awaitable[Call]]
+"""Reads the body of a request whose sender is known."""
 
 
 class ModelRoutes(LookUps):
@@ -77,20 +77,23 @@ class ModelRoutes(LookUps):
             self.load.leave()
 
     async def _ask(self, request: Request, reply: Reply, dialect: Dialect, label: str) -> None:
-        await self._converse(request, reply, dialect, label, self._read(request, dialect.parse))
+        await self._converse(request, reply, dialect, label, lambda: self._read(request, dialect.parse))
 
     async def _hear(self, request: Request, reply: Reply, dialect: FormDialect, label: str) -> None:
         with Spool() as spool:
-            await self._converse(request, reply, dialect, label, self._listen(request, dialect, spool))
+
+            async def read() -> Call:
+                form = await read_form(request, spool, self._core.settings.server.max_body_audio)
+                return dialect.parse_form(form)
+
+            await self._converse(request, reply, dialect, label, read)
 
     async def _converse(
-        self, request: Request, reply: Reply, dialect: Dialect, label: str, reading: Awaitable[Asked]
+        self, request: Request, reply: Reply, dialect: Dialect, label: str, read: Reader
     ) -> None:
-        asked = await _or_refuse(reading, reply, dialect, label)
-        if asked is None:
+        exchange = await _or_refuse(self._admit(request, dialect, label, read), reply, dialect, label)
+        if exchange is None:
             return
-        principal, call = asked
-        exchange = Exchange(self._core, dialect, call, principal, label, call.model)
         conversation = Conversation(exchange, reply, label)
         self._running.add(conversation)
         try:
@@ -105,7 +108,8 @@ class ModelRoutes(LookUps):
             await reply.whole(200, {**JSON, "x-request-id": label, **headers}, dialect.count(tokens))
 
     async def _counted(self, request: Request, dialect: Counter, label: str) -> tuple[int, dict[str, str]]:
-        principal, call = await self._read(request, dialect.parse_count)
+        principal = await self._directory.authenticate(request.headers)
+        call = await self._read(request, dialect.parse_count)
         return await count_tokens(self._core, principal, call, label)
 
     def expel(self) -> None:
@@ -113,10 +117,15 @@ class ModelRoutes(LookUps):
         for conversation in tuple(self._running):
             conversation.expel()
 
-    async def _read(self, request: Request, parse: Callable[[bytes, Mapping[str, str]], Call]) -> Asked:
+    async def _admit(self, request: Request, dialect: Dialect, label: str, read: Reader) -> Exchange:
         """Authenticate, read and check: everything before a plan is made."""
-        server = self._core.settings.server
         principal = await self._directory.authenticate(request.headers)
+        call = _routed(await read(), request)
+        return Exchange(self._core, dialect, call, principal, label, call.model)
+
+    async def _read(self, request: Request, parse: Parser) -> Call:
+        """Read a request whose body is JSON."""
+        server = self._core.settings.server
         check_json(request.headers, server.max_body_vision)
         body = await request.body(server.max_body_vision)
         # Only images may make a body larger, and reading it as JSON would hold everyone up.
@@ -126,13 +135,7 @@ class ModelRoutes(LookUps):
         call = parse(body, request.headers)
         if len(body) > server.max_body and not _has_images(call):
             raise body_too_large(server.max_body)
-        return principal, _routed(call, request)
-
-    async def _listen(self, request: Request, dialect: FormDialect, spool: Spool) -> Asked:
-        """Read a form in the place of a body that is JSON."""
-        principal = await self._directory.authenticate(request.headers)
-        form = await read_form(request, spool, self._core.settings.server.max_body_audio)
-        return principal, _routed(dialect.parse_form(form), request)
+        return call
 
 
 def _routed(call: Call, request: Request) -> Call:

@@ -75,7 +75,8 @@ class Router:
         strategy = _strategy(call.wishes, principal, choice)
         candidates: dict[str, Candidate] = {}
         routes = self._able(self._allowed(found, principal, name), call, name)
-        for route in fitting(routes, call, name):
+        routes = list(fitting(routes, call, name))
+        for route in routes:
             for candidate in self._candidates(route, call, principal, now):
                 candidates.setdefault(candidate.id, candidate)
         ceiling = ceiling_of(call.wishes, self._settings.money.credits_per_usd)

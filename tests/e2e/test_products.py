@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from proxy.edge import conversation
+from proxy.policy.routes import ALIASES
 from proxy.settings import Alias, Allowance, Model
 from proxy.words.money import Price, Rates
 from proxy.words.principal import Limits
@@ -271,8 +272,10 @@ async def test_the_models_of_a_key_are_those_enabled_for_it(here: Place) -> None
     assert (await here.ask("/api/v1/ai/models/m")).json == shown
     await here.gateway.bank.store.write([("UPDATE api_key SET models = ?", ('["m"]',))])
     await here.gateway.bank.office.create_key(EMAIL)  # at which every key is looked up anew
-    assert (await here.ask("/api/v1/ai/models")).json == {"data": [shown]}
-    assert [each["id"] for each in (await here.ask("/v1/models")).json["data"]] == ["m"]
+    # The model itself, and the aliases, all of which lead to it.
+    aliases = [{**shown, "id": name} for name in ALIASES]
+    assert (await here.ask("/api/v1/ai/models")).json == {"data": [shown, *aliases]}
+    assert [each["id"] for each in (await here.ask("/v1/models")).json["data"]] == ["m", *ALIASES]
     assert (await here.ask("/api/v1/ai/models/m")).json == shown
     for path in ("/api/v1/ai/models/sim/echo", "/api/v1/ai/models/nobody/none"):
         answer = await here.ask(path)
