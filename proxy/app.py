@@ -43,6 +43,7 @@ from proxy.policy.budgets import Shares
 from proxy.policy.health import Health
 from proxy.policy.prices import PriceBook
 from proxy.policy.pulse import Tempo
+from proxy.policy.remarks import remarks
 from proxy.policy.routing import Router
 from proxy.receipt import Receipt
 from proxy.settings import Provider, Race, Server, Settings
@@ -77,6 +78,7 @@ def serve(settings: Settings, bind: str | None = None) -> int:
     log.begin()
     try:
         _check_certificate(settings.server)
+        log.settings_remarked(remarks(settings, PriceBook.load(settings.providers)))
         with own_to_serve(settings.store.path.parent):
             listening = listen(settings.server.bind)
             scraped = None if settings.metrics.bind is None else listen(settings.metrics.bind)

@@ -12,13 +12,15 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, get_args
 
 import orjson
 
 from proxy import __version__
-from proxy.settings import Settings, SettingsError, load, split_bind
+from proxy.settings import Allowance, Settings, SettingsError, load, split_bind
+from proxy.words.money import usd_text
 from proxy.words.wishes import Strategy
 
 _MOST = 2**63 - 1
@@ -190,7 +192,14 @@ def _show_value(name: str) -> Show:
 def _show_keys(result: dict[str, Any], *, quiet: bool) -> int:
     for key in result["keys"]:
         state = "revoked" if key["revoked"] else "active"
-        print(key["id"] if quiet else f"{key['id']:>6}  {key['shown']:20} {state:8} {key['name']}")
+        own = (
+            key["project"] and f"project={key['project']}",
+            key["rpm"] and f"rpm={key['rpm']}",
+            key["strategy"] and f"strategy={key['strategy']}",
+        )
+        said = " ".join(part for part in (key["name"], *own) if part)
+        line = f"{key['id']:>6}  {key['shown']:20} {key['kind']:8} {state:8} {said}"
+        print(key["id"] if quiet else line.rstrip())
     return 0
 
 
@@ -200,7 +209,8 @@ def _show_verify(result: dict[str, Any], *, quiet: bool) -> int:
     else:
         for name, invariant in result["invariants"].items():
             mark = "ok    " if invariant["ok"] else "BROKEN"
-            print(f"{name:4} {mark} {invariant['detail']}")
+            found = "" if invariant["ok"] else f": {invariant['detail']}"
+            print(f"{name:4} {mark} {invariant['means']}{found}")
         print(f"open holds: {result['open_holds']}   drift: {result['drift_nanousd']} nano-USD")
     return 0 if result["ok"] else 1
 
@@ -227,10 +237,33 @@ def _openapi(_: Settings, __: argparse.Namespace) -> int:
 
 
 def _config_check(settings: Settings, options: argparse.Namespace) -> int:
+    from proxy.policy.prices import PriceBook  # noqa: PLC0415 - see _command
+    from proxy.policy.remarks import remarks  # noqa: PLC0415 - see _command
+
     print(f"{options.config or 'defaults'}: good")
     for provider in settings.providers:
         key = "key set" if provider.api_key else "no key"
         print(f"  provider {provider.name}: {provider.wire}, {key}")
     for model in settings.models:
-        print(f"  model {model.id}: {', '.join(deployment.id for deployment in model.deployments)}")
+        ids = ", ".join(deployment.id for deployment in model.deployments)
+        print(f"  model {model.id}: {ids} ({model.strategy})")
+    for name, alias in settings.aliases.items():
+        print(f"  alias {name}: {', '.join(alias.models)}{f' ({alias.strategy})' if alias.strategy else ''}")
+    for name, plan in settings.plans.items():
+        print(f"  plan {name}: {_plan_text(plan) or 'unlimited'}")
+    for remark in remarks(settings, PriceBook.load(settings.providers)):
+        print(f"warning: {remark}")
     return 0
+
+
+def _plan_text(plan: Allowance) -> str:
+    """Say what a plan sets, in the names of the file; money in dollars, as there."""
+    limits = {
+        **asdict(plan.limits),
+        "strategy": plan.strategy,
+        "allow_race": "true" if plan.allow_race else None,
+    }
+    said = {name: value for name, value in limits.items() if value is not None}
+    if plan.limits.max_request is not None:
+        said["max_request"] = usd_text(plan.limits.max_request)
+    return ", ".join(f"{name} {value}" for name, value in said.items())

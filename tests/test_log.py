@@ -38,6 +38,6 @@ def test_a_breaker_that_opens_and_closes_is_told_of_once_each(
     if key[1] is not None:
         assert printed == ("", "")
         return
-    assert printed.err.endswith("WARNING headrace.health: 'up/m\\nx' fails: its breaker opened\n")
+    assert printed.err.endswith("WARNING headrace.health: 'up/m\\nx' fails (failed): its breaker opened\n")
     assert printed.out.endswith("INFO headrace.health: 'up/m\\nx' answers again: its breaker closed\n")
     assert (printed.err.count("\n"), printed.out.count("\n")) == (1, 1)

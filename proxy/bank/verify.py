@@ -2,30 +2,30 @@
 
 It reads, a page at a time, and recomputes everything from the journal and the holds; it decides nothing
 and mends nothing. What it keeps in memory grows with accounts and open holds, not with the past.
-
-    I1   every transaction's amounts sum to zero
-    I2   an account's posted credits are the sum of its postings
-    I3   an account's held credits are the sum of its open holds
-    I4   no account has less than nothing available
-    I5   credits funded = credits posted + revenue - written off
-    I6   a hold ends once: none is both open and ended
-    I7   captured + released = amount, and captured + overrun + written off = cost
-    I8   a hold was opened by one operation
-    I9   an idempotency key was charged once
-    I10  the journal has no gaps, its hash chain holds, and its heads are on it
 """
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from .rows import FUNDING, GENESIS, REVENUE, WRITEOFF, Account, Head, Hold, HoldEnd, Posting, chain
 from .store import Snapshot, Store
 
-INVARIANTS: Final = tuple(f"I{number}" for number in range(1, 11))
+INVARIANTS: Final[Mapping[str, str]] = {
+    "I1": "every transaction's amounts sum to zero",
+    "I2": "an account's posted credits are the sum of its postings",
+    "I3": "an account's held credits are the sum of its open holds",
+    "I4": "no account has less than nothing available",
+    "I5": "credits funded = credits posted + revenue - written off",
+    "I6": "a hold ends once: none is both open and ended",
+    "I7": "captured + released = amount, and captured + overrun + written off = cost",
+    "I8": "a hold was opened by one operation",
+    "I9": "an idempotency key was charged once",
+    "I10": "the journal has no gaps, its hash chain holds, and its heads are on it",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from proxy.bank.desk import Desk
 from proxy.bank.ops import BankUnavailableError, Grant, Granted, OutcomeUnknownError
 from proxy.bank.sqlite import SqliteStore
 from proxy.bank.store import ConflictError, StoreError
-from proxy.bank.verify import Report, verify
+from proxy.bank.verify import INVARIANTS, Report, verify
 from proxy.settings import Allowance, Settings
 from proxy.words.ids import KEY_PREFIXES, KeyKind, key_digest, new_key
 from proxy.words.money import MAX_NANO, credits_text, parse_credits
@@ -45,6 +45,10 @@ _LIMITS: Final = (
     "account, project, name, rpm, tokens_per_day, concurrency, max_request, max_output, models, strategy,"
     " expires_at"
 )
+_LISTED: Final = (
+    "id", "kind", "name", "prefix", "last4", "rpm", "strategy", "created_at", "expires_at", "revoked_at",
+)  # fmt: skip
+_ITS_PROJECT: Final = "SELECT project.name FROM project WHERE project.id = api_key.project"
 _SUCCESSOR: Final = (
     f"INSERT INTO api_key (digest, kind, prefix, last4, created_at, {_LIMITS})"  # noqa: S608 - ours
     f" SELECT ?, ?, ?, ?, ?, {_LIMITS} FROM api_key WHERE id = ? AND revoked_at IS NULL RETURNING id"
@@ -174,11 +178,11 @@ class Office:
         """List an account's keys, none of them in full."""
         account = await self._account(email)
         rows = await self._store.read(
-            "SELECT id, kind, name, prefix, last4, rpm, created_at, expires_at, revoked_at"
+            f"SELECT {', '.join(_LISTED)}, ({_ITS_PROJECT})"  # noqa: S608 - ours
             " FROM api_key WHERE account = ? ORDER BY id",
             (account,),
         )
-        names = ("id", "kind", "name", "prefix", "last4", "rpm", "created_at", "expires_at", "revoked_at")
+        names = (*_LISTED, "project")
         keys = [dict(zip(names, row, strict=True)) for row in rows]
         for key in keys:
             key["shown"] = f"{key.pop('prefix')}…{key.pop('last4')}"
@@ -303,7 +307,10 @@ def _merged(own: Limits, plan: Limits) -> Limits:
 
 
 def _as_json(report: Report) -> dict[str, Any]:
-    invariants = {check.name: {"ok": check.ok, "detail": check.detail} for check in report.checks}
+    invariants = {
+        check.name: {"ok": check.ok, "means": INVARIANTS[check.name], "detail": check.detail}
+        for check in report.checks
+    }
     return {
         "ok": report.ok,
         "open_holds": report.open_holds,

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterable
 from typing import Final
 
 from proxy.policy.breaker import Key
+from proxy.words.errors import Trouble
 
 _FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _log = logging.getLogger("headrace.health")
+_settings_log = logging.getLogger("headrace.settings")
 
 
 def begin() -> None:
@@ -28,14 +31,20 @@ def begin() -> None:
     logger.propagate = False
 
 
-def breaker_turned(key: Key, closed: bool) -> None:  # noqa: FBT001 - as `Breaker` calls it
-    """Say that a deployment's breaker opened or closed; those of clients' own keys are their affair.
+def settings_remarked(remarks: Iterable[str]) -> None:
+    """Say what is odd about the configuration."""
+    for remark in remarks:
+        _settings_log.warning(remark)
 
-    A name may be a client's invention, so it is quoted.
+
+def breaker_turned(key: Key, trouble: Trouble | None) -> None:
+    """Say that a deployment's breaker opened at a trouble, or closed (None).
+
+    Those of clients' own keys are their affair. A name may be a client's invention, so it is quoted.
     """
     deployment, key_id = key
     if key_id is None:
-        if closed:
+        if trouble is None:
             _log.info("%r answers again: its breaker closed", deployment)
         else:
-            _log.warning("%r fails: its breaker opened", deployment)
+            _log.warning("%r fails (%s): its breaker opened", deployment, trouble)

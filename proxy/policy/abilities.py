@@ -49,9 +49,9 @@ def abilities(model: str, declared: Collection[str], sold: Collection[str]) -> f
     told = KINDS.intersection(declared)
     if told:
         return told
-    serves = traits_of(model).serves
-    if serves:
-        return serves
+    made_for = traits_of(model).serves
+    if made_for:
+        return made_for
     if sold and UNITS.keys() >= set(sold):
         return frozenset(UNITS[unit] for unit in sold)
     return _CHAT

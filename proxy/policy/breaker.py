@@ -224,9 +224,9 @@ class Breaker:
         fuse: Fuse = Fuse(),
         *,
         most: int = 4096,
-        told: Callable[[Key, bool], None] = lambda _key, _closed: None,
+        told: Callable[[Key, Trouble | None], None] = lambda _key, _trouble: None,
     ) -> None:
-        """`told` hears of each circuit that opens after having been closed, and that closes again."""
+        """`told` hears of each circuit that opens after having been closed (at what), or closes (None)."""
         self._fuse = fuse
         self._told = told
         self._most = most
@@ -275,13 +275,13 @@ class Breaker:
         circuit.tally.roll(self._fuse.window, now)
         event = _EVENTS[trouble]
         if event == "failure" and retry_after is not None:
-            self._happen(key, circuit, "wait", now, min(retry_after, self._fuse.longest))
+            self._happen(key, circuit, "wait", now, min(retry_after, self._fuse.longest), trouble)
         elif event == "auth":
-            self._happen(key, circuit, self._refused(circuit), now, self._fuse.auth_cooldown)
+            self._happen(key, circuit, self._refused(circuit), now, self._fuse.auth_cooldown, trouble)
         elif event == "rejected" and started >= circuit.since:
             self._happen(key, circuit, event, now)
         elif event == "failure" and started >= circuit.probed_at:
-            self._happen(key, circuit, self._counted(circuit), now)
+            self._happen(key, circuit, self._counted(circuit), now, trouble=trouble)
         elif event == "cancelled":
             self.cancelled(key, now, started=started)
 
@@ -298,13 +298,21 @@ class Breaker:
             for key, circuit in self._circuits.items()
         ]
 
-    def _happen(self, key: Key, circuit: Circuit, event: Event, now: float, seconds: float = 0.0) -> None:
+    def _happen(
+        self,
+        key: Key,
+        circuit: Circuit,
+        event: Event,
+        now: float,
+        seconds: float = 0.0,
+        trouble: Trouble | None = None,
+    ) -> None:
         before = circuit.state
         state, action = TRANSITIONS[before, event]
         action(circuit, self._fuse, now, seconds)
         circuit.state = state
         if state != before and "closed" in {state, before}:
-            self._told(key, state == "closed")
+            self._told(key, None if state == "closed" else trouble)
 
     def _counted(self, circuit: Circuit) -> Event:
         """Count a failure, where that is of use; say whether it is one too many."""

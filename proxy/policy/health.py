@@ -31,7 +31,7 @@ class Health:
         tempo: Tempo = Tempo(),
         fuse: Fuse = Fuse(),
         shares: Shares = Shares(),
-        told: Callable[[Key, bool], None] = lambda _key, _closed: None,
+        told: Callable[[Key, Trouble | None], None] = lambda _key, _trouble: None,
     ) -> None:
         """`told` is `Breaker`'s."""
         self.pulse = Pulse(tempo)

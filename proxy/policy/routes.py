@@ -42,6 +42,8 @@ SIM_PRICES: Final[Mapping[str, Price]] = {
 }
 """What OpenAI asked for tts-1, whisper-1 and dall-e-3: by the character, the second and the piece."""
 FREE: Final = Price(Rates())
+UNPRICED: Final = "unpriced"
+"""Why a model is refused; the version of its price where it is not."""
 _MODEL_ID: Final = re.compile(r"[!-~]{1,200}")
 _REASONING: Final = re.compile(r"(?:o[1-9]|gpt-(?:[5-9]|1\d)(?!.*-chat))(?:[-.:@].*)?")
 _ECHO: Final = 64
@@ -237,7 +239,7 @@ class Routes:
         elif price is None and provider.wire == "sim":
             fixed, version = sim_price(candidates[0].model), "sim"
         elif price is None and money.allow_unpriced:
-            fixed, version = FREE, "unpriced"
+            fixed, version = FREE, UNPRICED
         elif price is None:
             raise unpriced(name)
         first, declared = candidates[0].model, model.capabilities if model else ()
@@ -280,7 +282,7 @@ def not_found(name: str) -> GatewayError:
 def unpriced(name: str) -> GatewayError:
     """Say that a model has no price: the gateway does not serve what it cannot bill."""
     text = f"The model '{name[:_ECHO]}' is not offered: it has no price. The operator can set one."
-    return GatewayError("model_not_found", text, param="model", detail={"reason": "unpriced"})
+    return GatewayError("model_not_found", text, param="model", detail={"reason": UNPRICED})
 
 
 def _only(name: str, found: list[_Found], choices: list[str]) -> _Found:

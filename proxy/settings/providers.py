@@ -95,11 +95,13 @@ def _provider(
         like = f", as in {known.example}" if known else ""
         reader.problems.add(f"{at}.base_url", f"missing{like}; only these need none: {names}")
     own = reader.table(table.get("timeouts", {}), f"{at}.timeouts")
+    variable = _variable(table, given, known)
     provider = Provider(
         name=name,
         wire=wire,
         base_url=base_url,
-        api_key=_key(reader, table, given, at, environ, known),
+        api_key=_key(reader, table, given, at, environ.get(variable, ""), variable),
+        key_variable=variable,
         ca_file=given.get("ca_file"),
         stream_options=given.get("stream_options", known.stream_options if known else True),
         quirks=_quirks(given, known),
@@ -119,28 +121,26 @@ def _quirks(given: Mapping[str, Any], known: WellKnown | None) -> Quirks:
     return replace(usual, **{name: getattr(quirks_of(own), name) for name in own})
 
 
+def _variable(table: Mapping[str, Any], given: Mapping[str, Any], known: WellKnown | None) -> str:
+    """Return the environment variable a provider's key is in; "" where it is not in one."""
+    if table.keys().isdisjoint(_KEY_SOURCES):
+        return known.variable if known and _at_home(table, known) else ""
+    return str(given.get("api_key_env", ""))
+
+
 def _key(
-    reader: Reader,
-    table: Mapping[str, Any],
-    given: Mapping[str, Any],
-    at: str,
-    environ: Mapping[str, str],
-    known: WellKnown | None,
+    reader: Reader, table: Mapping[str, Any], given: Mapping[str, Any], at: str, text: str, variable: str
 ) -> str | None:
+    """Return a provider's key; `text` is what `variable` holds."""
     sources = [source for source in _KEY_SOURCES if source in table]
     if len(sources) > 1:
         reader.problems.add(at, f"{' and '.join(sources)} are set; allowed: one of them")
         return None
-    if not sources:
-        variable = known.variable if known and _at_home(table, known) else ""
-    elif "api_key" in given:
+    if "api_key" in given:
         return str(given["api_key"])
-    elif "api_key_file" in given:
+    if "api_key_file" in given:
         return _key_in_file(reader, given["api_key_file"], f"{at}.api_key_file")
-    else:
-        variable = given.get("api_key_env", "")
     # An unset or empty variable leaves a provider for customers who bring their own key.
-    text = environ.get(variable, "")
     value = {"api_key": FromEnv(variable, text)} if text else {}
     return reader.fields(value, at, {"api_key": kinds.API_KEY}).get("api_key")
 

@@ -96,6 +96,8 @@ class Provider:
     wire: WireName
     base_url: str = ""
     api_key: str | None = field(default=None, repr=False)
+    key_variable: str = ""
+    """The environment variable its key is taken from, if it is."""
     ca_file: Path | None = None
     """A PEM file of further certificate authorities to trust for this provider."""
     stream_options: bool = True

@@ -13,8 +13,9 @@ from proxy.words.upload import Upload
 _BOUNDARY: Final = f"headrace-{secrets.token_hex(24)}"
 """No client knows it, so none can put it into a file; providers do. One for the process, as heads that are
 the same are rendered once."""
-_ESCAPES: Final = {'"': "%22", "\r": "%0D", "\n": "%0A"}
-"""As browsers do (html.spec.whatwg.org, "Multipart form data")."""
+_ESCAPES: Final = {'"': "%22", "\r": "%0D", "\n": "%0A", "\\": "%5C"}
+"""As browsers do (html.spec.whatwg.org, "Multipart form data"), but for the backslash: to a reader of quoted
+strings (RFC 9110 section 5.6.4) a last one would escape the quote that ends the name."""
 _TYPE: Final = re.compile(r"[\w.+-]{1,64}/[\w.+-]{1,64}", re.ASCII)
 
 

@@ -70,7 +70,7 @@ def _transcription(call: MediaCall, target: Target) -> Outgoing:
     else:
         reading = Reading(TextDecoder(partial(transcription_report, call), MAX_WHOLE), _TEXTS, MAX_WHOLE)
     content_type, parts = form((("model", target.model), *call.fields), call)
-    headers = (("content-type", content_type), ("accept", ", ".join(reading.accept)))
+    headers = (("content-type", content_type), ("accept", _accepted(reading)))
     path = "/audio/translations" if call.translate else "/audio/transcriptions"
     if call.upload.kept is not None:
         return Outgoing(path, b"".join(part for part in parts if isinstance(part, bytes)), headers, reading)
@@ -79,8 +79,12 @@ def _transcription(call: MediaCall, target: Target) -> Outgoing:
 
 def _json(path: str, call: MediaCall, target: Target, reading: Reading) -> Outgoing:
     body = orjson.dumps({**call.origin.body, "model": target.model})
-    accept = ", ".join("audio/*" if each == "audio/" else each for each in reading.accept)
-    return Outgoing(path, body, (("content-type", "application/json"), ("accept", accept)), reading)
+    headers = (("content-type", "application/json"), ("accept", _accepted(reading)))
+    return Outgoing(path, body, headers, reading)
+
+
+def _accepted(reading: Reading) -> str:
+    return ", ".join(f"{each}*" if each.endswith("/") else each for each in reading.accept)
 
 
 def _whole(call: MediaCall, report: Callable[..., UsageReport | None]) -> Reading:

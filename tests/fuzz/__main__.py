@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -25,13 +27,7 @@ def prepared(name: str) -> list[str]:
     """Write a target's corpus and its dictionary; return libFuzzer's arguments for them."""
     corpus = HERE / name / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
-    bodies = {**seeds.STREAMS, "request": seeds.REQUESTS, "failure": seeds.FAILURES}.get(name, seeds.OPENAI)
-    payloads = [orjson.dumps(body) for body in bodies]
-    stream = b"".join(b"data: " + payload + b"\n\n" for payload in payloads)
-    # The first bytes say where a stream is split.
-    wanted = [b"\x07\x31" + stream, *(b"\x07\x31data: " + each + b"\n\n" for each in payloads)]
-    if name in {"request", "failure"}:
-        wanted = payloads
+    bodies, wanted = seeds_of(name)
     for number, seed in enumerate(wanted):
         (corpus / f"seed-{number}").write_bytes(seed[:MAX_BYTES])
     words = {str(key) for body in bodies for _, key in mutate.places(body) if isinstance(key, str)}
@@ -40,6 +36,33 @@ def prepared(name: str) -> list[str]:
         "\n".join([*lines, '"data: "', '"\\x0a\\x0a"', '"null"', '"[]"']) + "\n"
     )
     return [str(corpus), f"-dict={HERE / name / 'words'}", f"-artifact_prefix={HERE / name}/"]
+
+
+def seeds_of(name: str) -> tuple[Sequence[Any], Sequence[bytes]]:
+    """Return what a target's words are taken from, and what it begins with."""
+    plain = {"container": seeds.RECORDINGS, "boundary": seeds.TYPES}
+    if name in plain:
+        return (), plain[name]
+    if name == "form":
+        return (), [b"\x07\x31" + each for each in seeds.FORMS]
+    if name == "passing":
+        answers = [
+            (framed(payloads) if number in seeds.STREAMED else orjson.dumps(payloads[0]))
+            for number, payloads in enumerate(seeds.ANSWERS)
+        ]
+        bodies = [body for payloads in seeds.ANSWERS for body in payloads]
+        return bodies, [bytes((number, 7, 49)) + answer for number, answer in enumerate(answers)]
+    if name in seeds.BODIES or name == "failure":
+        bodies = list(seeds.BODIES.get(name, seeds.FAILURES))
+        return bodies, [orjson.dumps(body) for body in bodies]
+    bodies = list(seeds.STREAMS.get(name, seeds.OPENAI))
+    # The first bytes say where a stream is split.
+    return bodies, [b"\x07\x31" + framed(each) for each in (bodies, *([body] for body in bodies))]
+
+
+def framed(payloads: Sequence[Any]) -> bytes:
+    """Write payloads as server-sent events."""
+    return b"".join(b"data: " + orjson.dumps(payload) + b"\n\n" for payload in payloads)
 
 
 def main() -> int:

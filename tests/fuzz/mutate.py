@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -77,3 +78,28 @@ def framed(payloads: Sequence[Any], chance: Random, *, done: bool) -> bytes:
     if done:
         out += b"data: [DONE]" + end + end
     return out[: chance.randrange(len(out) + 1)] if chance.random() < 0.2 else out
+
+
+def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
+    """Cut bytes at some places."""
+    bounds = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+    return [data[start:end] for start, end in pairwise(bounds)]
+
+
+def spoilt(data: bytes, chance: Random) -> bytes:
+    """Return bytes with some changed, doubled or gone."""
+    found = bytearray(data)
+    for _ in range(chance.choice((0, 1, 1, 2, 4))):
+        at = chance.randrange(len(found) + 1)
+        match chance.randrange(4):
+            case 0:
+                del found[at : at + chance.choice((1, 2, 16))]
+            case 1:
+                found[at:at] = found[at : at + chance.choice((1, 2, 40))]
+            case 2:
+                found[at : at + 1] = bytes(
+                    (chance.choice((0, 13, 10, 34, 45, 92, 255, chance.randrange(256))),)
+                )
+            case _:
+                found[at : at + 4] = chance.randbytes(4)
+    return bytes(found)

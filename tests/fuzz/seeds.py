@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from tests.fakes import recordings
+
 Json = Any
 _USAGE: Final = {
     "prompt_tokens": 9,
@@ -185,4 +187,140 @@ FAILURES: Final[Sequence[Json]] = (
     [{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": _DETAILS_OF_ERROR}}],
     {"object": "error", "message": "bad", "code": 422},
     {"error": "words"},
+)
+
+_TALK: Final = [
+    {"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": [{"type": "text", "text": "Ho"}]},
+]
+_ITEMS: Final = [
+    {
+        "role": "user",
+        "content": [
+            {"type": "input_text", "text": "Hi"},
+            {"type": "input_image", "image_url": "https://x.test/a"},
+        ],
+    },
+    {
+        "type": "reasoning",
+        "id": "r",
+        "summary": [{"type": "summary_text", "text": "Hm"}],
+        "encrypted_content": "x",
+    },
+    {"type": "function_call", "call_id": "t1", "name": "f", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "t1", "output": "2"},
+]
+_BLOCKS: Final = [
+    {"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}]},
+    {
+        "role": "assistant",
+        "content": [
+            {"type": "thinking", "thinking": "Hm", "signature": "s"},
+            {"type": "tool_use", "id": "t1", "name": "f", "input": {"a": 1}},
+        ],
+    },
+    {
+        "role": "user",
+        "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "2", "is_error": True}],
+    },
+]
+_PLAIN: Final = (
+    {"model": "m", "prompt": "Hi", "systemPrompt": "Be brief.", "maxTokens": 9, "temperature": 0.5},
+    {"model": "m", "prompt": "Hi", "messages": _TALK, "system": "Be brief.", "stream": True, "max_tokens": 9},
+    {"messages": _TALK, "strategy": {"mode": "balanced", "require": ["vision"]}, "maxCredits": 5},
+)
+_MESSAGES: Final = (
+    {
+        "model": "m",
+        "max_tokens": 9,
+        "system": [{"type": "text", "text": "Be brief."}],
+        "messages": _BLOCKS,
+        "tools": [{"name": "f", "description": "d", "input_schema": {"type": "object"}}],
+        "tool_choice": {"type": "tool", "name": "f"},
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+        "stop_sequences": ["x"],
+        "metadata": {"user_id": "u"},
+    },
+)
+BODIES: Final[Mapping[str, Sequence[Json]]] = {
+    "request": REQUESTS,
+    "completions": ({"model": "m", "prompt": ["Hi"], "max_tokens": 9, "n": 2, "stop": "x", "stream": True},),
+    "responses": (
+        {"model": "m", "input": "Hi", "instructions": "Be brief.", "max_output_tokens": 9, "stream": True},
+        {
+            "model": "m",
+            "input": _ITEMS,
+            "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": True}],
+            "text": {"format": {"type": "json_schema", "name": "s", "schema": {"type": "object"}}},
+            "reasoning": {"effort": "low", "summary": "auto"},
+            "store": False,
+        },
+    ),
+    "messages": _MESSAGES,
+    "count": _MESSAGES,
+    **dict.fromkeys(("auto", "llm", "llm-chat", "project", "project-chat"), _PLAIN),
+    "embeddings": (
+        {"model": "m", "input": ["a", [1, 2]], "dimensions": 4, "encoding_format": "base64"},
+        {"model": "m", "input": [1, 2], "user": "u"},
+    ),
+    "speech": (
+        {
+            "model": "m",
+            "input": "Hi",
+            "voice": "v",
+            "stream_format": "sse",
+            "speed": 1.5,
+            "instructions": "x",
+        },
+    ),
+    "images": (
+        {"model": "m", "prompt": "Hi", "n": 2, "size": "1024x1024", "quality": "low", "stream": True},
+    ),
+}
+"""Requests, by the target that reads them."""
+_TOKENS: Final = {"input_tokens": 9, "output_tokens": 5, "input_token_details": {"audio_tokens": 4}}
+_MADE: Final = {"input_tokens": 9, "output_tokens": 5, "input_tokens_details": {"image_tokens": 4}}
+ANSWERS: Final[Sequence[Sequence[Json]]] = (
+    ({"data": [{"embedding": [0.5]}], "usage": {"prompt_tokens": 1}},),
+    ({"embeddings": [{"values": [0.5, 1]}], "usageMetadata": {"promptTokenCount": 1}},),
+    ({"sound": "x"},),
+    ({"type": "speech.audio.delta", "audio": "AAAA"}, {"type": "speech.audio.done", "usage": _TOKENS}),
+    ({"data": [{"b64_json": "AAAA"}, {"url": "u"}], "usage": _MADE},),
+    (
+        {"type": "image_generation.partial_image", "b64_json": "AAAA"},
+        *({"type": "image_generation.completed", "b64_json": "AAAA", "usage": _MADE},) * 2,
+    ),
+    ({"text": "Hi", "duration": 1.5, "usage": {"type": "duration", "seconds": 2}},),
+    ({"text": "1"},),
+    (
+        {"type": "transcript.text.delta", "delta": "Hi"},
+        {"type": "transcript.text.done", "text": "Hi", "usage": _TOKENS},
+    ),
+)
+"""Answers that are passed on, as `media.ANSWERED` numbers them."""
+STREAMED: Final = frozenset({3, 5, 8})
+RECORDINGS: Final = (
+    recordings.wav(0.01),
+    recordings.flac(9, padding=64),
+    recordings.opus(1),
+    recordings.vorbis(1),
+    recordings.mp3(2),
+    recordings.mp3(2, told=9),
+    recordings.mp3(2, tag=True),
+    recordings.mp4(2),
+    recordings.webm(2, told=True),
+    recordings.webm(2, told=False),
+)
+_NAME: Final = b'--b0undary\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
+_FILE: Final = b'--b0undary\r\nContent-Disposition: form-data; name="file"; filename="%b"\r\n\r\nsound\r\n'
+FORMS: Final = (
+    recordings.form([("model", "w"), ("prompt", "h\u00e9")], b"sound"),
+    recordings.form([("model", "w")], b"\r\n--b0undar\r\n--", first=True),
+    _NAME % (b"model", b"w") + _NAME % (b'a\\"b', b"") + _FILE % b"a.wav" + b"--b0undary--\r\n",
+    _NAME % (b"model", b"w") + _NAME % (b"a\\\\", b"x") + _FILE % b"\\\\" + b"--b0undary--\r\n",
+)
+TYPES: Final = (
+    b'multipart/form-data; charset="a\\"b"; boundary="b 0"',
+    b"multipart/form-data;boundary=b0undary",
+    b"text/html",
 )

@@ -8,24 +8,34 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import orjson
 
+from proxy.dialects.ai_gateway import AIGatewayDialect
+from proxy.dialects.ai_llm import AILLMDialect
+from proxy.dialects.anthropic import AnthropicDialect
+from proxy.dialects.auto import AutoDialect
 from proxy.dialects.base import Answer
+from proxy.dialects.completions import CompletionsDialect
 from proxy.dialects.openai import OpenAIDialect
+from proxy.dialects.openai_media_request import read_embedding, read_images, read_speech
+from proxy.dialects.responses import ResponsesDialect
 from proxy.policy.plan import Terms
 from proxy.relay import Meter, Relay
 from proxy.wires.anthropic import AnthropicWire
 from proxy.wires.base import Decoder, Target, Wire
 from proxy.wires.gemini import GeminiWire
 from proxy.wires.openai import OpenAIWire
+from proxy.words.call import Call
 from proxy.words.chat import ChatRequest, Event
 from proxy.words.errors import GatewayError
 from proxy.words.money import Price, Rates
 from proxy.words.sse import LineTooLongError, SSEDecoder
 from proxy.words.usage import Usage
+
+from . import media
+from .mutate import cut
 
 WIRES: Final[Mapping[str, Wire]] = {
     "openai": OpenAIWire(),
@@ -64,12 +74,6 @@ def read(decoder: Decoder, pieces: Iterable[bytes]) -> tuple[Read, list[Event]]:
     shown = tuple(_MINTED.sub("minted", repr(event)) for event in events)
     failure = decoder.failure.trouble if decoder.failure is not None else None
     return Read(shown, failure, decoder.done, decoder.complete), events
-
-
-def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
-    """Cut bytes at some places."""
-    bounds = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:end] for start, end in pairwise(bounds)]
 
 
 def stream(name: str, data: bytes, places: Collection[int]) -> list[Event]:
@@ -141,10 +145,28 @@ TARGETS_OF_REQUESTS: Final = (
 )
 
 
-def request(data: bytes) -> None:
+READERS: Final[Mapping[str, Callable[[bytes], Call]]] = {
+    "request": DIALECT.parse,
+    "completions": CompletionsDialect("aggregator").parse,
+    "responses": ResponsesDialect("aggregator").parse,
+    "messages": AnthropicDialect().parse,
+    "count": AnthropicDialect().parse_count,
+    "auto": AutoDialect().parse,
+    "llm": AILLMDialect("generate").parse,
+    "llm-chat": AILLMDialect("chat").parse,
+    "project": AIGatewayDialect("generate").parse,
+    "project-chat": AIGatewayDialect("chat").parse,
+    "embeddings": read_embedding,
+    "speech": read_speech,
+    "images": read_images,
+}
+"""Whatever reads requests, by the name of its target."""
+
+
+def request(name: str, data: bytes) -> None:
     """Parse a request, weigh it, and write it to every wire."""
     try:
-        call = DIALECT.parse(data)
+        call = READERS[name](data)
     except GatewayError:
         return
     assert call.prompt_tokens(4000) >= 0
@@ -171,10 +193,18 @@ def _stream_of(name: str) -> Callable[[bytes], Any]:
     return lambda data: stream(name, data[2:], data[:2] + bytes(2))
 
 
+def _requests_of(name: str) -> Callable[[bytes], Any]:
+    return lambda data: request(name, data)
+
+
 TARGETS: Final[Mapping[str, Callable[[bytes], Any]]] = {
     **{name: _stream_of(name) for name in WIRES},
     "sse": lambda data: sse(data[3:], data[:3]),
-    "request": request,
+    **{name: _requests_of(name) for name in READERS},
     "failure": failure,
+    "passing": media.passing,
+    "container": media.container,
+    "form": media.form,
+    "boundary": media.boundary,
 }
 """By name; of bytes that are split, the first few say where."""

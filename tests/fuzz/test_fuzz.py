@@ -12,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.words.chat import TextDelta
+from proxy.words.errors import GatewayError
 
-from . import mutate, seeds, targets
+from . import media, mutate, seeds, targets
 
 chances = st.integers(0, 2**32).map(Random)
 LINES = [b"data: ab", b"data", b":", b" ", b"\n", b"\r", b"\xef\xbb\xbf", b"x" * 30]
 bounded = settings(max_examples=150, derandomize=True, deadline=None, database=None)
+few = settings(bounded, max_examples=60)
 
 
 def texts(name: str, payload: Any) -> list[str]:
@@ -96,10 +98,64 @@ def test_events_are_the_same_however_they_are_split(pieces: list[bytes], chance:
     targets.sse(data, [chance.randrange(len(data) + 1) for _ in range(4)])
 
 
+@pytest.mark.parametrize("name", targets.READERS)
+def test_the_requests_are_whole_before_they_are_broken(name: str) -> None:
+    read = [True for body in seeds.BODIES[name] if accepted(name, body)]
+    assert read, "one of them at least"
+
+
+def accepted(name: str, body: Any) -> bool:
+    try:
+        targets.READERS[name](orjson.dumps(body))
+    except GatewayError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", targets.READERS)
+@few
+@given(chances, st.integers(0, 4))
+def test_a_broken_request_is_written_or_refused(name: str, chance: Random, times: int) -> None:
+    body = chance.choice(seeds.BODIES[name])
+    targets.request(name, orjson.dumps(mutate.broken(body, chance, times)))
+
+
+@pytest.mark.parametrize("number", range(len(seeds.ANSWERS)))
+@few
+@given(chances, st.booleans())
+def test_a_broken_answer_is_read_alike_however_it_is_split(number: int, chance: Random, plain: bool) -> None:
+    assert len(seeds.ANSWERS) == len(media.ANSWERED)
+    if number in seeds.STREAMED and not plain:
+        data = mutate.framed(mutate.stream(seeds.ANSWERS[number], chance), chance, done=False)
+    else:
+        data = orjson.dumps(mutate.broken(seeds.ANSWERS[number][0], chance, chance.randrange(4)))
+    media.passing(bytes((number, chance.randrange(256), chance.randrange(256))) + data)
+
+
 @bounded
-@given(st.sampled_from(seeds.REQUESTS), chances, st.integers(0, 4))
-def test_a_broken_request_is_written_or_refused(body: Any, chance: Random, times: int) -> None:
-    targets.request(orjson.dumps(mutate.broken(body, chance, times)))
+@given(st.sampled_from(seeds.FORMS), chances)
+def test_a_broken_form_is_read_alike_and_written_anew(whole: bytes, chance: Random) -> None:
+    media.form(mutate.spoilt(bytes((chance.randrange(256), chance.randrange(256))) + whole, chance))
+
+
+@pytest.mark.parametrize("whole", seeds.FORMS)
+def test_the_forms_are_whole_before_they_are_broken(whole: bytes) -> None:
+    found, complete = media.parts_in([whole])
+    assert complete
+    assert len(found) >= 2
+    media.form(b"\x07\x31" + whole)
+
+
+@bounded
+@given(st.sampled_from(seeds.RECORDINGS), chances)
+def test_a_broken_recording_has_a_length(whole: bytes, chance: Random) -> None:
+    media.container(mutate.spoilt(whole, chance))
+
+
+@bounded
+@given(st.sampled_from(seeds.TYPES), chances)
+def test_a_broken_content_type_is_read(whole: bytes, chance: Random) -> None:
+    media.boundary(mutate.spoilt(whole, chance))
 
 
 @bounded

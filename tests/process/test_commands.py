@@ -59,8 +59,8 @@ async def test_accounts_credits_and_keys(tmp_path: Path, state: str) -> None:
             ("accounts", "create", "b@example.com", "--admin", "--json"),
             ("accounts", "create", "c@example.com", "-q"),
         )
-        shown = {"account": made.json["account"], "email": A, "credits": "1.5", "password": None}
-        assert {**made.json, "database": None} == {**shown, "database": None}
+        account = {"account": made.json["account"], "email": A, "credits": "1.5", "password": None}
+        assert {**made.json, "database": None} == {**account, "database": None}
         assert len(admin.json["password"]) >= 22
         assert plain.value.isdigit()
 
@@ -106,6 +106,22 @@ async def test_accounts_credits_and_keys(tmp_path: Path, state: str) -> None:
         figures = await place.verified()
         assert figures["open_holds"] == 0
         assert set(figures["invariants"]) == {f"I{number}" for number in range(1, 11)}
+
+
+async def test_a_list_of_keys_says_what_each_is_for(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    await place.run("accounts", "create", A)
+    await place.run("keys", "create", A, "--name", "lap top", "--rpm", "30", "--strategy", "hedge")
+    await place.run("keys", "create", A, "--kind", "project", "--project", "P")
+    await place.run("keys", "rotate", "1")
+    lines = (await place.run("keys", "list", A)).out.splitlines()
+    assert [line.split(maxsplit=2)[0::2] for line in lines] == [
+        ["1", "account  revoked  lap top rpm=30 strategy=hedge"],
+        ["2", "project  active   project=P"],
+        ["3", "account  active   lap top rpm=30 strategy=hedge"],
+    ]
+    own = [(key["rpm"], key["strategy"], key["project"]) for key in await place.listed(A)]
+    assert own == [(30, "hedge", None), (None, None, "P"), (30, "hedge", None)]
 
 
 def _project(kind: str) -> tuple[str, ...]:
@@ -219,6 +235,11 @@ async def test_a_broken_ledger_ends_verify_with_1(tmp_path: Path) -> None:
     for how in ("-q", "--json"):
         done = await place.run("verify", how)
         assert (done.code, done.err) == (1, "")
+    told = (await place.run("verify")).out.splitlines()
+    assert told[0] == "I1   ok     every transaction's amounts sum to zero"
+    assert told[1].startswith(
+        "I2   BROKEN an account's posted credits are the sum of its postings: account 1 has "
+    )
     assert done.json["ok"] is False
     assert done.json["drift_nanousd"] == 1
     assert done.json["invariants"]["I2"]["ok"] is False

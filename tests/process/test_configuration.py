@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,53 @@ async def test_a_good_configuration_is_told_without_its_secrets(tmp_path: Path) 
     assert "provider up: openai, key set" in done.out
     assert "CANARY" not in done.out
     assert not place.data.exists()
+
+
+ODD = """
+[[providers]]
+name = "openai"
+[[models]]
+id = "mine"
+deployments = [{provider = "openai", model = "my-own-tuning"}]
+[[models]]
+id = "play"
+deployments = [{provider = "sim", model = "echo"}]
+strategy = "hedge"
+[aliases]
+smart = {models = ["mine", "play"], strategy = "quality"}
+fast = "play"
+[plans.default]
+rpm = 60
+max_request = "0.5"
+allow_race = true
+[plans.other]
+"""
+REMARKS = (
+    "provider openai: OPENAI_API_KEY is not set, so it is asked without a key",
+    "model mine: has no price, so it is refused (404); set its price, or money.allow_unpriced",
+    "plan other: no key has it; all have the plan default",
+)
+
+
+async def test_what_is_good_but_odd_is_said_by_check_and_at_the_start(tmp_path: Path) -> None:
+    place = Place(tmp_path, more='[metrics]\nbind = ""\n' + ODD)
+    done = await place.run("config", "check")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[1:] == [
+        "  provider openai: openai, no key",
+        "  provider sim: sim, no key",
+        "  model mine: openai/my-own-tuning (failover)",
+        "  model play: sim/echo (hedge)",
+        "  alias smart: mine, play (quality)",
+        "  alias fast: play",
+        "  plan default: rpm 60, max_request 0.5, allow_race true",
+        "  plan other: unlimited",
+        *(f"warning: {remark}" for remark in REMARKS),
+    ]
+    async with place.serving() as gateway:
+        lines = gateway.err.splitlines()
+        assert [line.partition("headrace.settings: ")[2] for line in lines] == list(REMARKS)
+        assert await gateway.end(signal.SIGTERM) == 0
 
 
 @pytest.mark.parametrize("args", [("--bind", "nonsense"), ("--bind", "127.0.0.1:99999"), ("--nonsense",)])

@@ -90,4 +90,4 @@ async def test_tokens_go_to_whom_they_mean_something(place: Place) -> None:
     assert "'gemini'" in caught.value.message
     await place.unbilled()
     assert (await embed(place, "both", [1, 2, 3, 4, 5])).usage.prompt_tokens == 5
-    await place.billed(5 * 7)
+    await place.billed(5 * 7, 2)
