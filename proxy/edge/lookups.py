@@ -25,6 +25,8 @@ from .refusal import refuse
 
 _LISTING_SECONDS: Final = 60.0
 _MAX_ID: Final = 128
+_TURN: Final = 32
+"""Models listed before others have a turn."""
 _log = logging.getLogger("headrace.edge")
 
 
@@ -55,7 +57,7 @@ class LookUps:
         """Answer `GET …/models` with what the key may use. What there is at all is kept for a minute."""
 
         async def list_(principal: Principal) -> bytes:
-            return self._listing(dialect, principal)
+            return await self._listing(dialect, principal)
 
         await self._look_up(request, reply, dialect, list_)
 
@@ -128,10 +130,12 @@ class LookUps:
         else:
             await reply.whole(200, {**JSON, "x-request-id": label}, body)
 
-    def _listing(self, dialect: Lister, principal: Principal) -> bytes:
+    async def _listing(self, dialect: Lister, principal: Principal) -> bytes:
         now = trio.current_time()
         if now >= self._listed_until:
-            self._offers = tuple(self._core.router.catalogue(self._now()))
+            if self._offers:  # what there was will do meanwhile for others
+                self._listed_until = now + _LISTING_SECONDS
+            self._offers = await self._offered()
             self._listed.clear()
             self._listed_until = now + _LISTING_SECONDS
         if principal.models is not None:
@@ -140,6 +144,15 @@ class LookUps:
         if dialect not in self._listed:
             self._listed[dialect] = dialect.models(self._offers)
         return self._listed[dialect]
+
+    async def _offered(self) -> tuple[Offer, ...]:
+        """Return the catalogue; of a thousand models each takes its time, so others have turns between."""
+        offers = []
+        for offer in self._core.router.catalogue(self._now()):
+            offers.append(offer)
+            if len(offers) % _TURN == 0:
+                await trio.lowlevel.checkpoint()
+        return tuple(offers)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._core.unix_time(), UTC)
