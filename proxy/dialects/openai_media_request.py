@@ -14,7 +14,7 @@ from proxy.words.media import EmbeddingRequest, ImageRequest, SpeechRequest, Tra
 from proxy.words.usage import text_size
 
 from .base import parse_json
-from .fields import Body, array, boolean, integer, number, refuse, string
+from .fields import Body, array, boolean, integer, number, refuse, string, unsupported
 from .form import Form
 from .wishes import take_wishes
 
@@ -25,6 +25,10 @@ MAX_SPOKEN: Final = 100_000
 MAX_IMAGES: Final = 10
 _MAX_TOKEN: Final = 2**31
 _MAX_WORD: Final = 256
+_ELSEWHERE: Final = ("url", "file_url", "file_id", "audio_url", "cloud_storage_url", "source_url")
+"""Fields by which some providers take a recording that is not in the form: what is billed is the one that is,
+and what the operator's account holds is not every client's (console.groq.com/docs/speech-to-text;
+docs.mistral.ai, "Audio transcription"; elevenlabs.io/docs, "Create transcript")."""
 _FORMATS: Final = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
 
 
@@ -106,6 +110,9 @@ def read_transcription(form: Form, *, translate: bool) -> TranscriptionRequest:
     wanted = form.one("response_format") or "json"
     if wanted not in _FORMATS:
         refuse("response_format", f"must be one of {', '.join(_FORMATS)}")
+    for name, value in fields:
+        if value and name in _ELSEWHERE:
+            raise unsupported(name, "cannot be used: send the recording itself as 'file'")
     stream = _flag(form, "stream") and not translate
     model = form.one("model")
     if not model:

@@ -144,6 +144,8 @@ def test_a_recording_is_weighed_by_its_seconds() -> None:
         ([("stream", "maybe")], "stream"),
         ([("model", "again")], "model"),
         ([("response_format", "json"), ("response_format", "text")], "response_format"),
+        ([("url", "https://x/an-hour.mp3")], "url"),
+        ([("file_id", "somebody-elses")], "file_id"),
     ],
 )
 def test_bad_forms_are_refused(fields: list[tuple[str, str]], param: str) -> None:
