@@ -532,3 +532,35 @@ def test_models_a_client_adds_are_no_part_of_a_race_the_operator_pays_for(
     assert (made.mode, made.exempt) == (key or "failover", False)
     alone = router(given).plan(chat("mini"), principal, NOW)
     assert (alone.mode, alone.exempt) == (key or strategy, "race" in {key, strategy})
+
+
+SEEN_IN_PAGES = [
+    ("openai/gpt-4o-mini", "openai", "gpt-4o-mini"),
+    ("anthropic/claude-sonnet-4-6", "anthropic", "claude-sonnet-4-6"),
+    ("google/gemini-2.5-flash", "google", "gemini-2.5-flash"),
+    ("redpill/google/gemini-2.5-flash-lite", "redpill", "google/gemini-2.5-flash-lite"),
+    ("redpill/deepseek-ai/DeepSeek-V3", "redpill", "deepseek-ai/DeepSeek-V3"),
+    (
+        "openrouter/meta-llama/llama-3.3-70b-instruct",
+        "openrouter",
+        "meta-llama/llama-3.3-70b-instruct",
+    ),
+]
+
+
+@pytest.mark.parametrize(("asked", "provider", "model"), SEEN_IN_PAGES)
+def test_an_id_goes_to_its_first_segment_and_the_rest_upstream(
+    asked: str, provider: str, model: str, tmp_path: Path
+) -> None:
+    """With nothing but the providers' keys in the environment."""
+    keys = ("OPENAI", "ANTHROPIC", "GEMINI", "REDPILL", "OPENROUTER")
+    known = load(None, {f"{name}_API_KEY": "k" for name in keys}, here=tmp_path)
+    known = replace(known, money=replace(known.money, allow_unpriced=True))
+    (candidate,) = plan(asked, known).candidates
+    assert (candidate.deployment.provider.name, candidate.deployment.model) == (provider, model)
+
+
+def test_a_first_segment_that_names_no_provider_is_part_of_a_bare_id() -> None:
+    own = Model("deepseek-ai/DeepSeek-V3.2", (Deployment(LOCAL, "v3"),), price=OWN_PRICE)
+    (candidate,) = plan("deepseek-ai/DeepSeek-V3.2", settings(models=(own,))).candidates
+    assert candidate.id == "local/v3"
