@@ -1,8 +1,8 @@
 """Whether one more request can be taken in: by how many run, the memory they take, and how late we are.
 
 *Late.* The event loop goes in turns: it asks the kernel what has come, then lets every task have its go.
-What comes meanwhile waits for the next turn, so that the length of a turn is how late we are. Three long
-ones in a row are no accident, and from then on, until nobody had to be sent away for a while, a request
+What comes meanwhile waits for the next turn, so that the length of a turn is how late we are. Some seconds
+of long ones in a row are no burst, and from then on, until nobody had to be sent away for a while, a request
 is let in only after a short turn, and few in each: those that are in keep the loop busy, and the others
 learn it soon. The idea of judging a queue by its age is CoDel's (RFC 8289); this one cannot be measured
 by the age of what is in it, for the kernel does not tell.
@@ -25,8 +25,9 @@ from proxy.words.errors import GatewayError
 _LOOK_EVERY: Final = 0.5
 """Seconds between two looks at the memory."""
 _LONG: Final = 0.1
-"""Seconds of a long turn. A burst of hundreds of requests makes one or two, and is answered."""
-_IN_A_ROW: Final = 3
+"""Seconds of a long turn."""
+_LASTING: Final = 5.0
+"""Seconds of long turns in a row. A burst of a thousand requests makes some, and is answered."""
 _SHORT: Final = 0.015
 """Seconds of a turn after which there is room, once there was none."""
 _AT_ONCE: Final = 8
@@ -69,7 +70,8 @@ class Load:
         self._looked_at = -math.inf
         self._heavy = False
         self._turned_at = self._late_until = -math.inf
-        self._long = self._room = self._granted = self._passes = 0
+        self._long = 0.0
+        self._room = self._granted = self._passes = 0
         self.running = 0
         self.shed = 0
 
@@ -77,10 +79,10 @@ class Load:
         """Take note of a turn of the event loop, which ended `now`, by any clock."""
         self._turned_at = now
         if seconds < _LONG:
-            self._long = 0
+            self._long = 0.0
         else:
-            self._long += 1
-            if self._long >= _IN_A_ROW:
+            self._long += seconds
+            if self._long >= _LASTING:
                 self._late_until = now + _CALM
         self._room = _AT_ONCE if seconds < _SHORT else math.ceil(seconds * _AT_LEAST)
         self._passes, self._granted = self._granted, 0

@@ -116,7 +116,7 @@ async def test_while_the_loop_is_late_requests_are_sent_away_and_streams_go_on(
             await known.request("/models")
             assert (await known.whole()).status == 200
             with monkeypatch.context() as late:
-                for name in ("_LONG", "_SHORT", "_AT_LEAST"):
+                for name in ("_LONG", "_LASTING", "_SHORT", "_AT_LEAST"):
                     late.setattr(load, name, 0)
                 for _ in range(4):
                     await trio.testing.wait_all_tasks_blocked()
