@@ -1,4 +1,5 @@
-"""Measures the gateway from outside, as a client would: nothing here imports the gateway.
+"""Measures from outside, as a client would: nothing here imports the gateway.
 
-`python -m bench` compares Headrace with the naive stack and with no gateway at all, in one interleaved run.
+`driver`, `report`, `upstream` and `cli` measure any OpenAI-compatible URL (`headrace bench`); `house` has our
+own benches, which start Headrace and look at it (`python -m bench`).
 """

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from bench import native
-from bench.driver import measure
+from bench.house.load import measure
+from bench.house.targets import Target, upstream
+from bench.house.workload import Workload, comparison
 from bench.process import Cores
-from bench.targets import Target, upstream
-from bench.workload import Workload, comparison
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""The commands that measure any URL, one module each."""

@@ -1,0 +1,1 @@
+"""Our own benches: they start Headrace as a black box, with mock providers behind it, and look at it."""
