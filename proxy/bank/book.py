@@ -19,19 +19,43 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from .ops import Adjust, Grant, Op, Result
-from .record import Record, RecordedAttempt
-from .results import decode, encode
-from .rows import GENESIS, Account, Budget, Changes, Decided, Head, Hold, HoldEnd, Keys, Posting, Rows
+from .columns import (
+    ATTEMPT,
+    OP,
+    RECORD,
+    WINDOWS_KEPT,
+    Sealer,
+    attempt_rows,
+    in_no_way,
+    op_row,
+    record_row,
+)
+from .ops import Op, Result
+from .record import Record
+from .results import decode
+from .rows import (
+    GENESIS,
+    Account,
+    Budget,
+    Changes,
+    Claim,
+    Code,
+    Day,
+    Head,
+    Hold,
+    HoldEnd,
+    Keys,
+    Owner,
+    Posting,
+    Rows,
+    Window,
+    owners,
+)
 from .rules import decide, wanted
-
-Statement = tuple[str, Sequence[Any]]
-"""SQL and its parameters."""
+from .store import Statement
 
 CACHED: Final = 50_000
 """Accounts, and budgets, kept in memory at most."""
-_WINDOWS_KEPT: Final = 120
-"""Minutes that a request window is kept, so that a clock which is set back an hour finds its windows."""
 _CHUNKS: Final = (64, 8, 1)
 
 
@@ -52,7 +76,7 @@ class Insert:
                 del rest[:size]
 
 
-_ADD_OPS: Final = Insert("op", ("op_id", "hold_id", "outcome", "detail", "at"))
+_ADD_OPS: Final = Insert("op", OP)
 _PUT_ACCOUNTS: Final = Insert(
     "account",
     Account._fields,
@@ -64,47 +88,60 @@ _ADD_POSTINGS: Final = Insert("journal", Posting._fields)
 _ADD_HEADS: Final = Insert("journal_head", Head._fields)
 _PUT_WINDOWS: Final = Insert(
     "request_window",
-    ("minute", "key_id", "requests"),
-    "ON CONFLICT (minute, key_id) DO UPDATE SET requests = excluded.requests",
+    ("kind", "id", "minute", "requests"),
+    "ON CONFLICT (minute, kind, id) DO UPDATE SET requests = excluded.requests",
 )
 _PUT_BUDGETS: Final = Insert(
     "day_budget",
-    ("key_id", "day", "used", "reserved"),
-    "ON CONFLICT (key_id, day) DO UPDATE SET used = excluded.used, reserved = excluded.reserved",
+    ("kind", "id", "day", *Budget._fields),
+    "ON CONFLICT (kind, id, day) DO UPDATE SET used = excluded.used, reserved = excluded.reserved,"
+    " spent = excluded.spent, held = excluded.held",
 )
-_RECORD_FIELDS: Final = (
-    *("generation_id", "request_id", "account", "key_id", "project", "model", "provider", "upstream_model"),
-    *("attempts", "input", "cache_read", "cache_write", "cache_write_1h", "input_audio", "input_image"),
-    *("output", "reasoning", "output_audio", "output_image", "characters", "seconds", "images"),
-    *("estimated", "cost", "price_version"),
-    *("started_at", "first_token_ms", "duration_ms", "outcome", "stream"),
+_REDEEM: Final = "UPDATE code SET redeemed_by = ?, redeemed_at = ? WHERE digest = ? AND redeemed_by IS NULL"
+_PUT_CLAIMS: Final = Insert(
+    "claim",
+    Claim._fields,
+    "ON CONFLICT (account, idempotency_key) DO UPDATE SET body_hash = excluded.body_hash,"
+    " hold_id = excluded.hold_id, until = excluded.until, state = excluded.state, cost = excluded.cost",
 )
-_ADD_RECORDS: Final = Insert("usage_record", _RECORD_FIELDS)
-_ATTEMPT_FIELDS: Final = (
-    *("generation_id", "n", "provider", "model", "outcome", "status", "cost"),
-    *("started_ms", "first_token_ms", "duration_ms"),
-)
-_ADD_ATTEMPTS: Final = Insert("attempt", _ATTEMPT_FIELDS)
+_ADD_FENCES: Final = Insert("fence", ("epoch", "at"))
+_ADD_REPLIES: Final = Insert("reply", ("hold_id", "until", "size", "sealed"))
+_ADD_RECORDS: Final = Insert("usage_record", RECORD)
+_ADD_ATTEMPTS: Final = Insert("attempt", ATTEMPT)
 
 
 class _Cache(NamedTuple):
-    """What the book remembers of its tables. `holds` and `running` are complete."""
+    """What the book remembers of its tables. `holds` and `running` are complete.
+
+    `fenced` says of the epochs that were asked about whether they were shut out.
+    """
 
     head: list[Head]
     holds: dict[str, Hold]
-    running: dict[int, int]
+    running: dict[Owner, int]
     accounts: dict[int, Account]
-    windows: dict[tuple[int, int], int]
-    budgets: dict[tuple[int, int], Budget]
+    windows: dict[Window, int]
+    budgets: dict[Day, Budget]
+    fenced: dict[int, bool]
 
 
 class Book:
-    """The writing connection's bank. Not to be used from two threads at once."""
+    """The writing connection's bank. Not to be used from two threads at once.
+
+    Attributes:
+        seal: makes of an answer what may be written; None leaves it out. It must not raise.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        self.seal: Sealer = in_no_way
         self._db = connection
         self._known: _Cache | None = None
         self._minute = 0
+
+    def adopt(self, connection: sqlite3.Connection) -> None:
+        """Go on over another connection, and read everything afresh."""
+        self._db = connection
+        self._known = None
 
     def transact(self, ops: Sequence[Op], records: Sequence[Record | None]) -> list[Result]:
         """Decide a batch and commit it; on any error nothing was done, unless COMMIT itself failed."""
@@ -158,8 +195,8 @@ class Book:
         if known is None:
             holds = {hold.id: hold for hold in self.open_holds()}
             head = self._db.execute("SELECT seq, hash FROM journal_head ORDER BY seq DESC LIMIT 1").fetchone()
-            running = dict(Counter(hold.key_id for hold in holds.values()))
-            known = self._known = _Cache([Head(*head) if head else GENESIS], holds, running, {}, {}, {})
+            running = dict(Counter(owner for hold in holds.values() for owner in owners(hold)))
+            known = self._known = _Cache([Head(*head) if head else GENESIS], holds, running, {}, {}, {}, {})
         for table in (known.accounts, known.budgets, known.windows):
             if len(table) > CACHED:
                 table.clear()
@@ -169,6 +206,7 @@ class Book:
         self._load_accounts(known, keys.accounts - known.accounts.keys())
         self._load_windows(known, keys.windows - known.windows.keys())
         self._load_budgets(known, keys.budgets - known.budgets.keys())
+        self._load_fences(known, keys.epochs - known.fenced.keys())
         return Rows(
             known.head[0],
             known.accounts,
@@ -178,7 +216,25 @@ class Book:
             self.recorded(list(keys.op_ids)),
             known.windows,
             known.budgets,
+            self._codes(keys.codes),
+            self._claims(keys.claims),
+            {epoch for epoch in keys.epochs if known.fenced[epoch]},
         )
+
+    def _codes(self, digests: set[bytes]) -> dict[bytes, Code]:
+        """Return codes as they are now: others make them, so none is remembered."""
+        sql = "SELECT * FROM code WHERE digest = ?"
+        found = (self._db.execute(sql, (digest,)).fetchone() for digest in digests)
+        return {row[0]: Code._make(row) for row in found if row}
+
+    def _claims(self, wanted: set[tuple[int, str]]) -> dict[tuple[int, str], Claim]:
+        """Return claims as they are in the table: few requests have one, and few look it up."""
+        found = {}
+        for key in wanted:
+            sql = "SELECT * FROM claim WHERE account = ? AND idempotency_key = ?"
+            for row in self._db.execute(sql, key):
+                found[key] = Claim._make(row)
+        return found
 
     def _ended(self, hold_ids: set[str]) -> set[str]:
         if not hold_ids:
@@ -192,21 +248,26 @@ class Book:
             for row in self._db.execute(sql, (_json(numbers),)):
                 known.accounts[row[0]] = Account._make(row)
 
-    def _load_windows(self, known: _Cache, windows: set[tuple[int, int]]) -> None:
-        for key_id, minute in windows:
-            sql = "SELECT requests FROM request_window WHERE key_id = ? AND minute = ?"
-            found = self._db.execute(sql, (key_id, minute)).fetchone()
-            known.windows[key_id, minute] = found[0] if found else 0
+    def _load_windows(self, known: _Cache, windows: set[Window]) -> None:
+        sql = "SELECT requests FROM request_window WHERE kind = ? AND id = ? AND minute = ?"
+        for window in windows:
+            found = self._db.execute(sql, window).fetchone()
+            known.windows[window] = found[0] if found else 0
 
-    def _load_budgets(self, known: _Cache, days: set[tuple[int, int]]) -> None:
-        for key_id, day in days:
-            sql = "SELECT used, reserved FROM day_budget WHERE key_id = ? AND day = ?"
-            found = self._db.execute(sql, (key_id, day)).fetchone()
-            known.budgets[key_id, day] = Budget(*found) if found else Budget()
+    def _load_budgets(self, known: _Cache, days: set[Day]) -> None:
+        sql = "SELECT used, reserved, spent, held FROM day_budget WHERE kind = ? AND id = ? AND day = ?"
+        for day in days:
+            found = self._db.execute(sql, day).fetchone()
+            known.budgets[day] = Budget(*found) if found else Budget()
+
+    def _load_fences(self, known: _Cache, epochs: set[int]) -> None:
+        for epoch in epochs:
+            found = self._db.execute("SELECT 1 FROM fence WHERE epoch = ?", (epoch,)).fetchone()
+            known.fenced[epoch] = found is not None
 
     def _write(self, changes: Changes) -> None:
         db = self._db
-        _ADD_OPS(db, [_op_row(decided) for decided in changes.decided.values()])
+        _ADD_OPS(db, [op_row(decided) for decided in changes.decided.values()])
         _PUT_ACCOUNTS(db, changes.accounts.values())
         _PUT_HOLDS(db, [hold for hold in changes.holds.values() if hold is not None])
         if gone := [hold_id for hold_id, hold in changes.holds.items() if hold is None]:
@@ -217,21 +278,36 @@ class Book:
             _ADD_HEADS(db, (changes.head,))
         _PUT_BUDGETS(db, [(*key, *budget) for key, budget in changes.budgets.items()])
         self._write_windows(changes)
+        for code in changes.codes.values():
+            db.execute(_REDEEM, (code.redeemed_by, code.redeemed_at, code.digest))
+        if changes.fences:
+            _ADD_FENCES(db, changes.fences.items())
+        if changes.claims:
+            self._write_claims(changes)
         if changes.records:
             records = changes.records.values()
-            _ADD_RECORDS(db, [_record_row(record) for record in records])
-            _ADD_ATTEMPTS(db, [row for record in records for row in _attempt_rows(record)])
+            _ADD_RECORDS(db, [record_row(record) for record in records])
+            _ADD_ATTEMPTS(db, [row for record in records for row in attempt_rows(record)])
+
+    def _write_claims(self, changes: Changes) -> None:
+        for key, claim in changes.claims.items():
+            if claim is None:
+                self._db.execute("DELETE FROM claim WHERE account = ? AND idempotency_key = ?", key)
+        _PUT_CLAIMS(self._db, [claim for claim in changes.claims.values() if claim is not None])
+        sealed = [(reply, self.seal(reply)) for reply in changes.replies]
+        _ADD_REPLIES(
+            self._db,
+            [(reply.hold_id, reply.until, len(data), data) for reply, data in sealed if data is not None],
+        )
 
     def _write_windows(self, changes: Changes) -> None:
         if not changes.windows:
             return
-        _PUT_WINDOWS(
-            self._db, [(minute, key, requests) for (key, minute), requests in changes.windows.items()]
-        )
-        latest = max(minute for _, minute in changes.windows)
+        _PUT_WINDOWS(self._db, [(*window, requests) for window, requests in changes.windows.items()])
+        latest = max(minute for *_, minute in changes.windows)
         if latest > self._minute:
             self._minute = latest
-            self._db.execute("DELETE FROM request_window WHERE minute < ?", (latest - _WINDOWS_KEPT,))
+            self._db.execute("DELETE FROM request_window WHERE minute < ?", (latest - WINDOWS_KEPT,))
 
     @staticmethod
     def _remember(known: _Cache, changes: Changes) -> None:
@@ -240,6 +316,7 @@ class Book:
         known.running.update(changes.running)
         known.windows.update(changes.windows)
         known.budgets.update(changes.budgets)
+        known.fenced.update(dict.fromkeys(changes.fences, True))
         for hold_id, hold in changes.holds.items():
             if hold is None:
                 known.holds.pop(hold_id, None)
@@ -249,50 +326,3 @@ class Book:
 
 def _json(values: Iterable[str] | Iterable[int]) -> str:
     return orjson.dumps(list(values)).decode()
-
-
-def _op_row(decided: Decided) -> tuple[str, str | None, str, str, int]:
-    op, result = decided
-    hold_id = None if isinstance(op, Grant | Adjust) else op.hold_id
-    return op.op_id, hold_id, *encode(result), op.at
-
-
-def _record_row(record: Record) -> tuple[Any, ...]:
-    return (
-        record.generation_id,
-        record.request_id,
-        record.account,
-        record.key_id,
-        record.project,
-        record.model,
-        record.provider,
-        record.upstream_model,
-        len(record.attempts),
-        *record.usage,
-        int(record.estimated),
-        record.cost,
-        record.price_version,
-        record.started_at,
-        record.first_token_ms,
-        record.duration_ms,
-        record.outcome,
-        int(record.stream),
-    )
-
-
-def _attempt_rows(record: Record) -> Iterator[tuple[Any, ...]]:
-    for n, attempt in enumerate(record.attempts):
-        yield record.generation_id, n, *_attempt(attempt)
-
-
-def _attempt(attempt: RecordedAttempt) -> tuple[Any, ...]:
-    return (
-        attempt.provider,
-        attempt.model,
-        attempt.outcome,
-        attempt.status,
-        attempt.cost,
-        attempt.started_ms,
-        attempt.first_token_ms,
-        attempt.duration_ms,
-    )

@@ -6,21 +6,26 @@ commits, the next list grows: a group without a timer. The desk decides nothing 
 When the store fails, a batch's outcome is unknown, and the desk looks it up by operation id before it
 does anything else:
 - what was decided after all is answered;
-- an end (Settle, Void) that was not goes back to the front of the outbox, in order, until it is;
+- an end (Settle, Void, and the Fence before some) that was not goes back to the front of the outbox, in
+  order, until it is;
 - any other operation that was not leaves the outbox, and only then does its waiter hear
   `BankUnavailableError`. It will never be sent again, so nothing was decided, and nothing will be.
+Where the store cannot even be asked for `HOPE` seconds, those who wait hear `OutcomeUnknownError`.
 Until the store works again other operations are refused as they come; ends are always taken.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
+from collections.abc import Callable
+from math import inf
 from typing import Final, NamedTuple
 
 import trio
 
 from .check import check
-from .ops import BankUnavailableError, Op, OutcomeUnknownError, Result, Settle, Void
+from .ops import BankUnavailableError, Fence, Op, OutcomeUnknownError, Result, Settle, Settled, Void, Voided
 from .record import Record
 from .store import Store
 
@@ -33,9 +38,11 @@ GRACE: Final = 5.0
 FIRST_DELAY: Final = 0.05
 LAST_DELAY: Final = 1.0
 """Seconds between attempts while the store fails: doubled from the first to the last."""
+HOPE: Final = 2.0
+"""Seconds for which somebody is kept waiting by a store that does not tell what became of his operation."""
+_log = logging.getLogger("headrace.store")
 
-
-_ENDS: Final = (Settle, Void)
+_ENDS: Final = (Settle, Void, Fence)
 
 
 class Statistics(NamedTuple):
@@ -53,7 +60,7 @@ class Statistics(NamedTuple):
 class Ticket:
     """A place in the desk's queue. `result` and `error` are None until one of them is known."""
 
-    __slots__ = ("_event", "error", "op", "record", "result")
+    __slots__ = ("_event", "_then", "error", "op", "record", "result")
 
     def __init__(self, op: Op, record: Record | None) -> None:
         self.op = op
@@ -61,6 +68,7 @@ class Ticket:
         self.result: Result | None = None
         self.error: BankUnavailableError | OutcomeUnknownError | None = None
         self._event: trio.Event | None = None
+        self._then: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
         state = self.result or self.error or "pending"
@@ -72,7 +80,8 @@ class Ticket:
         Raises:
             BankUnavailableError: the operation was not decided and never will be; not for Settle and Void,
                 which stay in the outbox until they are.
-            OutcomeUnknownError: the desk closed before it knew.
+            OutcomeUnknownError: it may have been decided, or be decided yet: the store does not say, or the
+                desk closed before it knew.
         """
         if self.result is None and self.error is None:
             if self._event is None:
@@ -85,8 +94,17 @@ class Ticket:
             raise self.error
         return self.result
 
+    def then(self, decided: Callable[[], None]) -> None:
+        """Call `decided` when the result is durable, or never, if nobody learns of that. It must not raise.
+
+        To be called once, by whoever submitted the operation, before anything else can happen.
+        """
+        self._then = decided
+
     def _answer(self, result: Result) -> None:
         self.result = result
+        if self._then is not None:
+            self._then()
         if self._event is not None:
             self._event.set()
 
@@ -102,16 +120,24 @@ class Desk:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._pending: deque[Ticket] = deque()
+        self._listeners: list[Callable[[Record], None]] = []
         self._limbo: list[Ticket] = []
         """The batch that was last given to the store, until its outcome is known."""
         self._idle = trio.lowlevel.ParkingLot()
         self._down = False
+        self._failing = False
+        """Whether the last attempt to write failed, as far as is known."""
+        self._doubtful_since = inf
         self._closed = False
         self._delay = FIRST_DELAY
         self._batches = self._operations = self._largest = self._failures = 0
 
     def __repr__(self) -> str:
         return f"<Desk {self.statistics()!r}>"
+
+    def listen(self, heard: Callable[[Record], None]) -> None:
+        """Call `heard` with every record once it is durable; it must not raise."""
+        self._listeners.append(heard)
 
     def submit(self, op: Op, record: Record | None = None) -> Ticket:
         """Put an operation into the outbox, never blocking; first come, first decided.
@@ -139,8 +165,14 @@ class Desk:
         """Return the operation that is to end a hold, where one is under way."""
         waiting = (*self._limbo, *self._pending)
         return next(
-            (each for each in waiting if isinstance(each.op, _ENDS) and each.op.hold_id == hold_id), None
+            (each for each in waiting if isinstance(each.op, Settle | Void) and each.op.hold_id == hold_id),
+            None,
         )
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will be decided, unless `run` runs again."""
+        return self._closed
 
     def statistics(self) -> Statistics:
         """Return the counters."""
@@ -192,9 +224,24 @@ class Desk:
                 return await (self._look_up() if self._limbo else self._commit())
         except Exception as error:  # noqa: BLE001 - whatever it was, the outcome is unknown
             self._failures += 1
-            self._down = True
+            if not self._failing:
+                _log.error("the store fails: %s", error)
+            self._down = self._failing = True
             self._withdraw(error)
+            self._doubt(error)
             return False
+
+    def _doubt(self, cause: Exception) -> None:
+        """Let nobody wait for long, but for the ends, to learn what became of the batch that failed."""
+        now = trio.current_time()
+        self._doubtful_since = min(self._doubtful_since, now)
+        if now - self._doubtful_since < HOPE:
+            return
+        for ticket in self._limbo:
+            if ticket.error is None and not isinstance(ticket.op, _ENDS):
+                error = OutcomeUnknownError("the store does not say what became of it")
+                error.__cause__ = cause
+                ticket._fail(error)
 
     async def _commit(self) -> bool:
         pending = self._pending
@@ -203,22 +250,27 @@ class Desk:
             [ticket.op for ticket in batch], [ticket.record for ticket in batch]
         )
         self._limbo = []
-        self._down, self._delay = False, FIRST_DELAY
+        if self._failing:
+            _log.info("the store works again")
+        self._down, self._failing, self._delay = False, False, FIRST_DELAY
         self._batches += 1
         self._operations += len(batch)
         self._largest = max(self._largest, len(batch))
         for ticket, result in zip(batch, results, strict=True):
             ticket._answer(result)
+            self._announce(ticket, result)
         return True
 
     async def _look_up(self) -> bool:
         """Learn what became of the batch that failed. With nothing left to retry, new operations may try."""
         known = await self._store.recorded([ticket.op.op_id for ticket in self._limbo])
         batch, self._limbo = self._limbo, []
+        self._doubtful_since = inf
         undecided = []
         for ticket in batch:
             if (result := known.get(ticket.op.op_id)) is not None:
                 ticket._answer(result)
+                self._announce(ticket, result)
             elif isinstance(ticket.op, _ENDS):
                 undecided.append(ticket)
             else:
@@ -226,6 +278,11 @@ class Desk:
         self._pending.extendleft(reversed(undecided))
         self._down = bool(self._pending)
         return True
+
+    def _announce(self, ticket: Ticket, result: Result) -> None:
+        if ticket.record is not None and isinstance(result, Settled | Voided):
+            for heard in self._listeners:
+                heard(ticket.record)
 
     def _withdraw(self, cause: Exception | None) -> None:
         """Give up what no batch has tried yet, but for the ends."""

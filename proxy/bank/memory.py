@@ -10,14 +10,34 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import trio
 
 from .ops import Admit, Admitted, Op, Result
 from .record import Record
-from .rows import GENESIS, Account, Budget, Changes, Decided, Head, Hold, HoldEnd, Posting, Rows, Status
+from .rows import (
+    GENESIS,
+    PROMOTION,
+    Account,
+    Budget,
+    Changes,
+    Claim,
+    Code,
+    Day,
+    Decided,
+    Head,
+    Hold,
+    HoldEnd,
+    Owner,
+    Posting,
+    Reply,
+    Rows,
+    Status,
+    Window,
+    owners,
+)
 from .rules import decide
 from .store import PAGE, ConflictError
 
@@ -34,10 +54,14 @@ class MemoryStore:
         self.postings: list[Posting] = []
         self.heads: list[Head] = []
         self.decided: dict[str, Decided] = {}
-        self.windows: dict[tuple[int, int], int] = {}
-        self.budgets: dict[tuple[int, int], Budget] = {}
+        self.windows: dict[Window, int] = {}
+        self.budgets: dict[Day, Budget] = {}
+        self.codes: dict[bytes, Code] = {}
         self.records: dict[str, Record] = {}
-        self._running: dict[int, int] = {}
+        self.claims: dict[tuple[int, str], Claim] = {}
+        self.replies: dict[str, Reply] = {}
+        self.fences: dict[int, int] = {}
+        self._running: dict[Owner, int] = {}
 
     def __repr__(self) -> str:
         return f"<MemoryStore {len(self.accounts)} accounts, {len(self.holds)} open holds>"
@@ -82,6 +106,13 @@ class MemoryStore:
             raise ConflictError(f"no account {number}")
         self.accounts[number] = self.accounts[number]._replace(status=status)
 
+    async def add_codes(self, codes: Sequence[Code]) -> None:
+        """See `Store`."""
+        await trio.lowlevel.checkpoint()
+        if any(code.digest in self.codes for code in codes):
+            raise ConflictError("there is such a code already")
+        self.codes.update({code.digest: code for code in codes})
+
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[MemorySnapshot]:
         """See `Store`; copies every row."""
@@ -99,6 +130,9 @@ class MemoryStore:
             results,
             self.windows,
             self.budgets,
+            self.codes,
+            self.claims,
+            self.fences,
         )
 
     def _apply(self, changes: Changes) -> None:
@@ -108,7 +142,15 @@ class MemoryStore:
         self.decided.update(changes.decided)
         self.windows.update(changes.windows)
         self.budgets.update(changes.budgets)
+        self.codes.update(changes.codes)
         self.records.update(changes.records)
+        self.fences.update(changes.fences)
+        self.replies.update((reply.hold_id, reply) for reply in changes.replies)
+        for key, claim in changes.claims.items():
+            if claim is None:
+                self.claims.pop(key, None)
+            else:
+                self.claims[key] = claim
         if changes.postings:
             self.postings += changes.postings
             self.heads.append(changes.head)
@@ -129,6 +171,8 @@ class MemorySnapshot:
         self._postings = list(store.postings)
         self._heads = list(store.heads)
         self._decided = list(store.decided.values())
+        self._budgets = dict(store.budgets)
+        self._codes = list(store.codes.values())
 
     async def accounts(self, after: int) -> Sequence[Account]:
         """See `Snapshot`."""
@@ -163,12 +207,45 @@ class MemorySnapshot:
     async def charged_twice(self) -> Sequence[tuple[int, str]]:
         """See `Snapshot`."""
         await trio.lowlevel.checkpoint()
+        free: dict[tuple[int, str], int] = {}
+        twice = []
+        for end in sorted(self._ends, key=attrgetter("opened_at")):
+            if end.account is None or end.idempotency_key is None or not end.captured + end.overrun:
+                continue
+            pair = end.account, end.idempotency_key
+            if end.opened_at < free.get(pair, 0):
+                twice.append(pair)
+            free[pair] = end.idempotent_until or 0
+        return twice
+
+    async def miscounted(self) -> Sequence[Day]:
+        """See `Snapshot`."""
+        await trio.lowlevel.checkpoint()
+        true: dict[Day, list[int]] = {}
+        for hold in self._holds:
+            for kind, number in owners(hold):
+                sums = true.setdefault((kind, number, hold.day), [0, 0])
+                sums[0] += hold.tokens
+                sums[1] += hold.amount
+        told = {day: [budget.reserved, budget.held] for day, budget in self._budgets.items()}
+        return [day for day in {**told, **true} if told.get(day, [0, 0]) != true.get(day, [0, 0])]
+
+    async def codes_amiss(self) -> Sequence[str]:
+        """See `Snapshot`."""
+        await trio.lowlevel.checkpoint()
         paid = Counter(
-            (end.account, end.idempotency_key)
-            for end in self._ends
-            if end.account is not None and end.idempotency_key is not None and end.captured + end.overrun
+            (line.ref, line.account, line.amount) for line in self._postings if line.kind == "code"
         )
-        return [pair for pair, times in paid.items() if times > 1]
+        told = Counter(
+            line
+            for code in self._codes
+            if code.redeemed_by is not None
+            for line in (
+                (code.digest.hex(), code.redeemed_by, code.amount),
+                (code.digest.hex(), PROMOTION, -code.amount),
+            )
+        )
+        return sorted({ref for ref, *_ in (paid - told) + (told - paid)})
 
 
 def _by_key(rows: Mapping[str, _Row]) -> list[_Row]:

@@ -5,31 +5,39 @@ nothing. Amounts are nano-USD, times are Unix milliseconds set by whoever makes 
 deciding needs no clock.
 
     Admit -> Admitted | Refused        opens a hold (and takes a request and its tokens from the limits)
+           | Repeated                  or finds that another has, under the same idempotency key
     Extend -> Extended | Refused       makes an open hold larger
     Settle -> Settled                  ends it: captures the cost, releases the rest
     Void -> Voided                     ends it: releases everything
     Grant -> Granted                   credits bought, given or redeemed
     Adjust -> Granted | Refused        a correction, either way; never below what is held
+    Redeem -> Granted | Refused        a code's credits, to the first who asks
+    Fence -> Fenced                    shuts out a life of a process: what it still sends is `Missed`
 
 An operation on a hold that is not in the state it needs is answered with `Missed`: one that never was
-or has ended, and for an Admit, one that is open already or was voided before it was admitted.
+or has ended, and for an Admit, one that is open already or was voided before it was admitted. So is every
+operation of a life that was fenced, but for the ends that recovery gives what it had open.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
-from proxy.words.principal import Limits
+from proxy.words.principal import Scope, ScopeKind
+from proxy.words.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Admit:
     """All that one paid request needs before its first upstream byte, in one message.
 
     `hold_id` is the generation id. `slot` is the worker's recorder slot, None where it keeps none.
     `amount` may be 0 (a free model, or the account's own provider key): the hold still counts against
-    limits and concurrency. `limits` are those of the key; windows and budgets are kept per `key_id`.
+    limits and concurrency. `scopes` are those with limits, each of this key, project or account: all of them
+    hold, and none is used up by a request that another refuses.
+
+    `idempotency_key` names the request among all of the account's, whatever key of it asks; with it come
+    `body_hash`, the SHA-256 of what is asked, and `idempotent_until`, when the name is free again.
     """
 
     op_id: str
@@ -39,7 +47,7 @@ class Admit:
     amount: int
     tokens: int
     at: int
-    limits: Limits = Limits()
+    scopes: tuple[Scope, ...] = ()
     project: int | None = None
     request_id: str = ""
     price_version: str = ""
@@ -49,22 +57,28 @@ class Admit:
     idempotency_key: str | None = None
     body_hash: bytes | None = None
     byok_provider: str | None = None
+    idempotent_until: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Extend:
-    """Add `amount` to an open hold, out of what is available."""
+    """Add `amount` to an open hold, out of what is available and what `scopes` leave of its day's cost."""
 
     op_id: str
     hold_id: str
     amount: int
     at: int
     epoch: int = 0
+    scopes: tuple[Scope, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settle:
-    """End a hold at its real cost. `tokens` true up the daily budget; `how` says what the cost rests on."""
+    """End a hold at its real cost. `tokens` true up the daily budget; `how` says what the cost rests on.
+
+    Where it was opened under an idempotency key, `whole` says that the client was sent all of its answer,
+    and `reply` is that answer, which the store will seal; None where it is too large.
+    """
 
     op_id: str
     hold_id: str
@@ -73,9 +87,11 @@ class Settle:
     at: int
     how: Literal["usage", "relayed", "recovered"] = "usage"
     epoch: int = 0
+    whole: bool = False
+    reply: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Void:
     """End a hold at nothing.
 
@@ -90,19 +106,19 @@ class Void:
     epoch: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Grant:
-    """Credits in. `reference` names the payment, code or person; `kind` the account it is booked against."""
+    """Credits in. `reference` names the payment or person; `kind` the account it is booked against."""
 
     op_id: str
     account: int
     amount: int
     at: int
-    kind: Literal["topup", "signup", "admin", "code"] = "admin"
+    kind: Literal["topup", "signup", "admin"] = "admin"
     reference: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Adjust:
     """A correction by an operator; a negative `amount` takes no more than is available."""
 
@@ -113,36 +129,67 @@ class Adjust:
     reference: str = ""
 
 
-Op = Admit | Extend | Settle | Void | Grant | Adjust
+@value
+class Redeem:
+    """Credits for a code, which pays once: `digest` is the 32 bytes kept of it."""
+
+    op_id: str
+    account: int
+    digest: bytes
+    at: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
+class Fence:
+    """Shut out a life of a process, which is dead or was silent for too long, before its holds are ended.
+
+    What it had sent is decided before, what comes after it is not; so nothing is ended twice or opened late.
+    """
+
+    op_id: str
+    epoch: int
+    at: int
+
+
+Op = Admit | Extend | Settle | Void | Grant | Adjust | Redeem | Fence
+
+
+@value
 class Admitted:
-    """The hold is open. `limit_*` describe the request window where one applies; `reset` is in seconds."""
+    """The hold is open.
+
+    `limit_*` tell the request window of the scope with the fewest left, where any has a limit; `reset` is in
+    seconds.
+    """
 
     available: int
     limit: int | None = None
     limit_left: int | None = None
     limit_reset: int | None = None
-    byok_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refused:
     """Nothing was changed; `why` is the client's error name. `retry_after` is in seconds.
 
     `insufficient_credits` carries `required`, `available` and `held`; a `retry_after` there means that
-    running holds are the cause. A missing or blocked account is `permission_denied`, and so is a grant
-    that 64 bits could not hold.
+    running holds are the cause. `cost_budget_exceeded` carries `required` and, as `available`, what is left
+    of the day; `scope` is whose limit it is, where it is one. `limit_*` are as in `Admitted`, and of the
+    refusing scope where it is the requests that are used up. A missing or blocked account is
+    `permission_denied`, and so is a grant that 64 bits could not hold. The `code_` names are a Redeem's.
     """
 
     why: Literal[
         "insufficient_credits",
         "rate_limit_exceeded",
         "token_budget_exceeded",
+        "cost_budget_exceeded",
         "concurrency_exceeded",
         "request_too_expensive",
         "permission_denied",
+        "code_unknown",
+        "code_redeemed",
+        "code_expired",
     ]
     required: int = 0
     available: int = 0
@@ -151,9 +198,24 @@ class Refused:
     limit: int | None = None
     limit_left: int | None = None
     limit_reset: int | None = None
+    scope: ScopeKind | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
+class Repeated:
+    """Nothing was changed: the idempotency key is that of the request which opened `hold_id`.
+
+    `running`: that has not ended. `reused`: it asked for something else. `kept`: its answer can be given
+    again. `whole`: it was answered, and the answer not kept. `partial`: it broke off when it had cost
+    something, `cost` nano-USD. One that cost nothing does not count: its key is free again.
+    """
+
+    why: Literal["running", "reused", "kept", "whole", "partial"]
+    hold_id: str
+    cost: int = 0
+
+
+@value
 class Extended:
     """The hold now has this size."""
 
@@ -161,7 +223,7 @@ class Extended:
     available: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settled:
     """The hold has ended. captured + released = hold; captured + overrun + written_off = cost.
 
@@ -176,7 +238,7 @@ class Settled:
     available: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Voided:
     """The hold has ended; all of it was released."""
 
@@ -184,7 +246,7 @@ class Voided:
     available: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Granted:
     """The account's credits after a grant or adjustment."""
 
@@ -192,18 +254,25 @@ class Granted:
     available: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
+class Fenced:
+    """That life is shut out."""
+
+    epoch: int
+
+
+@value
 class Missed:
     """There was no such hold to act on.
 
-    `unknown`: it never was. `ended`: it has ended. `fenced`: it belongs to a later epoch. `taken`: an
-    Admit under another `op_id` has opened it.
+    `unknown`: it never was. `ended`: it has ended. `fenced`: it belongs to a later epoch, or who asks was
+    shut out. `taken`: an Admit under another `op_id` has opened it.
     """
 
     why: Literal["unknown", "ended", "fenced", "taken"]
 
 
-Result = Admitted | Refused | Extended | Settled | Voided | Granted | Missed
+Result = Admitted | Refused | Repeated | Extended | Settled | Voided | Granted | Fenced | Missed
 
 
 class BankUnavailableError(Exception):

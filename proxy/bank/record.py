@@ -6,12 +6,12 @@ transaction, so there is exactly one per ended hold. The bank reads nothing in i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from proxy.words.spoken import Sizes, Texts
+from proxy.words.usage import Funding, Usage
+from proxy.words.value import value
 
-from proxy.words.usage import Usage
 
-
-@dataclass(frozen=True, slots=True)
+@value
 class RecordedAttempt:
     """One try at one deployment. `cost` is what it costs us, in nano-USD; times are milliseconds.
 
@@ -28,12 +28,13 @@ class RecordedAttempt:
     duration_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Record:
     """One finished request. `cost` is the client's price in nano-USD, `started_at` Unix milliseconds.
 
     `generation_id` is the id of the hold; `provider` and `upstream_model` are the winner's, None where
-    nobody answered; `estimated` says that the usage is our own count.
+    nobody answered; `estimated` says that the usage is our own count. `model_asked` is what the client wrote,
+    `model` what the catalogue calls the one it got.
     """
 
     generation_id: str
@@ -54,3 +55,8 @@ class Record:
     outcome: str
     stream: bool
     attempts: tuple[RecordedAttempt, ...] = ()
+    model_asked: str = ""
+    funding: Funding = "credits"
+    sizes: Sizes | None = None
+    texts: Texts | None = None
+    """Only of an account that opted in. Like `sizes` it is no column of the record."""

@@ -12,18 +12,21 @@ from typing import Any, Final
 
 import orjson
 
-from .ops import Admitted, Extended, Granted, Missed, Refused, Result, Settled, Voided
+from .ops import Admitted, Extended, Fenced, Granted, Missed, Refused, Repeated, Result, Settled, Voided
 
 _NAMES: Final[dict[type[Result], str]] = {
     Admitted: "admitted",
     Refused: "refused",
+    Repeated: "repeated",
     Extended: "extended",
     Settled: "settled",
     Voided: "voided",
     Granted: "granted",
+    Fenced: "fenced",
     Missed: "missed",
 }
 _TYPES: Final[dict[str, Callable[..., Result]]] = {name: kind for kind, name in _NAMES.items()}
+_WIDTHS: Final = {name: len(fields(kind)) for kind, name in _NAMES.items()}
 
 
 def _reader(kind: type[Result]) -> Callable[[Any], Any]:
@@ -40,6 +43,10 @@ def encode(result: Result) -> tuple[str, str]:
 
 
 def decode(outcome: str, detail: str) -> Result:
-    """Return the result that `encode` wrote; fields added since take their defaults."""
+    """Return the result that `encode` wrote.
+
+    Fields added since, at the end, take their defaults; those taken away since, at the end, are left out.
+    """
     values = orjson.loads(detail)
-    return _TYPES[outcome](*values) if isinstance(values, list) else _TYPES[outcome](values)
+    kind = _TYPES[outcome]
+    return kind(*values[: _WIDTHS[outcome]]) if isinstance(values, list) else kind(values)

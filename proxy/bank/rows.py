@@ -14,7 +14,9 @@ from typing import Final, Literal, NamedTuple
 
 import orjson
 
-from .ops import Op, Result
+from proxy.words.principal import ScopeKind
+
+from .ops import Admit, Op, Result
 from .record import Record
 
 CASH: Final = -1
@@ -56,6 +58,7 @@ class Hold(NamedTuple):
     request_id: str
     price_version: str
     idempotency_key: str | None
+    idempotent_until: int | None = None
 
 
 class HoldEnd(NamedTuple):
@@ -79,6 +82,41 @@ class HoldEnd(NamedTuple):
     request_id: str
     price_version: str
     idempotency_key: str | None
+    idempotent_until: int | None = None
+
+
+class Claim(NamedTuple):
+    """What became of the request that took an idempotency key; after `until` the key is free again."""
+
+    account: int
+    idempotency_key: str
+    body_hash: bytes
+    hold_id: str
+    until: int
+    state: Literal["running", "kept", "whole", "partial"] = "running"
+    cost: int = 0
+
+
+class Reply(NamedTuple):
+    """The answer to a request whose claim is `kept`, to be sealed by its store; not needed after `until`."""
+
+    hold_id: str
+    until: int
+    account: int
+    idempotency_key: str
+    text: bytes
+
+
+class Code(NamedTuple):
+    """A code that pays `amount` once; times are Unix milliseconds, `expires_at` the first when it is void."""
+
+    digest: bytes
+    amount: int
+    created_at: int
+    expires_at: int | None = None
+    note: str = ""
+    redeemed_by: int | None = None
+    redeemed_at: int | None = None
 
 
 class Posting(NamedTuple):
@@ -104,11 +142,32 @@ class Head(NamedTuple):
 GENESIS: Final = Head(0, bytes(32))
 
 
+Owner = tuple[ScopeKind, int]
+"""A key, project or account, by its number: what limits are counted for."""
+Window = tuple[ScopeKind, int, int]
+"""An owner's minute."""
+Day = tuple[ScopeKind, int, int]
+"""An owner's UTC day."""
+
+
+def owners(row: Admit | Hold) -> tuple[Owner, ...]:
+    """Return for whom a request is counted, whether they have a limit or not."""
+    key: Owner = "key", row.key_id
+    account: Owner = "account", row.account
+    return (key, account) if row.project is None else (key, account, ("project", row.project))
+
+
 class Budget(NamedTuple):
-    """A key's tokens of one UTC day."""
+    """What an owner has used of one UTC day: tokens, and nano-USD.
+
+    Tokens are `reserved` and credits `held` by the holds opened that day which are open still. Every owner's
+    days are counted, so that a limit which is set later finds what was used before it.
+    """
 
     used: int = 0
     reserved: int = 0
+    spent: int = 0
+    held: int = 0
 
 
 class Decided(NamedTuple):
@@ -130,42 +189,54 @@ class Keys:
     op_ids: set[str] = field(default_factory=set)
     hold_ids: set[str] = field(default_factory=set)
     accounts: set[int] = field(default_factory=set)
-    windows: set[tuple[int, int]] = field(default_factory=set)
-    """(key, minute)"""
-    budgets: set[tuple[int, int]] = field(default_factory=set)
-    """(key, UTC day)"""
+    windows: set[Window] = field(default_factory=set)
+    budgets: set[Day] = field(default_factory=set)
+    codes: set[bytes] = field(default_factory=set)
+    claims: set[tuple[int, str]] = field(default_factory=set)
+    """(account, idempotency key)"""
+    epochs: set[int] = field(default_factory=set)
+    """Of those who ask."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """The rows as they are. A store may pass its live tables: nothing here is written to.
 
-    `accounts`, `windows` and `budgets` hold what exists of the wanted and of the open holds' own;
+    `accounts`, `windows`, `budgets` and `codes` hold what exists of the wanted and of the open holds' own;
     `results` the wanted operations that were decided before; `ended` the wanted holds that have ended.
     """
 
     head: Head
     accounts: Mapping[int, Account]
     holds: Mapping[str, Hold]
-    running: Mapping[int, int]
-    """Open holds per key."""
+    running: Mapping[Owner, int]
+    """Open holds per owner."""
     ended: Container[str]
     results: Mapping[str, Result]
-    windows: Mapping[tuple[int, int], int]
-    budgets: Mapping[tuple[int, int], Budget]
+    windows: Mapping[Window, int]
+    budgets: Mapping[Day, Budget]
+    codes: Mapping[bytes, Code]
+    claims: Mapping[tuple[int, str], Claim]
+    fenced: Container[int]
+    """Epochs that were shut out."""
 
 
 @dataclass(slots=True)
 class Changes:
-    """The rows as they shall be, per table; a hold of None is to be deleted."""
+    """The rows as they shall be, per table; a hold or claim of None is to be deleted."""
 
     head: Head
     accounts: dict[int, Account] = field(default_factory=dict)
     holds: dict[str, Hold | None] = field(default_factory=dict)
-    running: dict[int, int] = field(default_factory=dict)
+    running: dict[Owner, int] = field(default_factory=dict)
     ends: dict[str, HoldEnd] = field(default_factory=dict)
     postings: list[Posting] = field(default_factory=list)
     decided: dict[str, Decided] = field(default_factory=dict)
-    windows: dict[tuple[int, int], int] = field(default_factory=dict)
-    budgets: dict[tuple[int, int], Budget] = field(default_factory=dict)
+    windows: dict[Window, int] = field(default_factory=dict)
+    budgets: dict[Day, Budget] = field(default_factory=dict)
+    codes: dict[bytes, Code] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
+    claims: dict[tuple[int, str], Claim | None] = field(default_factory=dict)
+    replies: list[Reply] = field(default_factory=list)
+    fences: dict[int, int] = field(default_factory=dict)
+    """When an epoch was shut out, by Unix milliseconds."""

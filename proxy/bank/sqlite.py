@@ -11,20 +11,28 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Final, Literal, ParamSpec, TypeVar
 
 import aiosqlite
 import trio
 import trio_asyncio
 
-from .book import Book, Statement
+from .alike import Alike
+from .book import Book
+from .columns import Sealer
+from .damage import damage, is_damage, pages
+from .errand import Errand
+from .loop import asyncio_loop
 from .migrate import Migration, migrate, shipped
 from .ops import Op, Result
 from .record import Record
-from .rows import Account, Head, Hold, HoldEnd, Posting, Status
-from .store import PAGE, ConflictError, StoreError
+from .rows import Hold
+from .snapshot import TableSnapshot
+from .store import ConflictError, DamagedError, Ended, Statement, StoreError
+from .writer import Writer, overwrite
 
 Synchronous = Literal["FULL", "NORMAL"]
 """`NORMAL` may lose the last commits in a power cut, though never the file's integrity."""
@@ -32,23 +40,31 @@ Synchronous = Literal["FULL", "NORMAL"]
 _PATIENCE = 30.0
 """Seconds that a write or a closing connection may take once it was begun."""
 _BUSY_MS = 5000
+_OPTIONS: Final[Mapping[str, Any]] = {"isolation_level": None, "cached_statements": 256}
+"""Autocommit: transactions begin and end where we say so."""
 _CACHE_KIB = 8_192
+
+_COLUMNS = """
+SELECT schema.name, columns.name FROM sqlite_schema AS schema, pragma_table_info(schema.name) AS columns
+WHERE schema.type = 'table'
+"""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _Row = tuple[Any, ...]
 
 
-class SqliteStore:
-    """A `Store`, and the control room's way to its tables. Made by `open_sqlite`."""
+class SqliteStore(Alike):
+    """The `Tables` of one file. Made by `open_sqlite`."""
 
     def __init__(
-        self, writer: Connection, reader: Connection, reporter: Connection, book: Book, path: Path
+        self, connection: Connection, reader: Connection, reporter: Connection, writer: Writer, path: Path
     ) -> None:
-        self._writer = writer
+        self._writer = connection
         self._reader = reader
         self._reporter = reporter
-        self._book = book
+        self._book = writer.book
+        self._trusted = writer.call
         self._path = path
 
     def __repr__(self) -> str:
@@ -56,114 +72,65 @@ class SqliteStore:
 
     async def transact(self, ops: Sequence[Op], records: Sequence[Record | None]) -> list[Result]:
         """See `Store`."""
-        return await self._writer.run(self._book.transact, ops, records)
+        return await self._writer.run(self._trusted, self._book.transact, ops, records)
 
     async def recorded(self, op_ids: Sequence[str]) -> dict[str, Result]:
         """See `Store`."""
-        return await self._writer.run(self._book.recorded, op_ids)
+        return await self._writer.run(self._trusted, self._book.recorded, op_ids)
+
+    def seal_with(self, seal: Sealer) -> None:
+        """See `Tables`; it is called in the connection's thread."""
+        self._book.seal = seal
 
     async def open_holds(self) -> list[Hold]:
         """See `Store`."""
-        return await self._writer.run(self._book.open_holds)
-
-    async def account(self, number: int) -> Account | None:
-        """See `Store`."""
-        rows = await self.read("SELECT id, posted, held, status FROM account WHERE id = ?", (number,))
-        return Account(*rows[0]) if rows else None
-
-    async def create_account(self) -> int:
-        """See `Store`."""
-        ((row,),) = await self.write([("INSERT INTO account DEFAULT VALUES RETURNING id", ())])
-        return int(row[0])
-
-    async def set_status(self, number: int, status: Status) -> None:
-        """See `Store`."""
-        (rows,) = await self.write(
-            [("UPDATE account SET status = ? WHERE id = ? RETURNING id", (status, number))]
-        )
-        if not rows:
-            raise ConflictError(f"no account {number}")
+        return await self._writer.run(self._trusted, self._book.open_holds)
 
     async def write(self, statements: Iterable[Statement]) -> list[list[_Row]]:
-        """Run statements in one transaction, between two of the bank's; return the rows each gave.
-
-        They may make accounts and set their status, and must leave the bank's other columns and tables
-        alone. Cancelling takes effect when the outcome is known.
-
-        Raises:
-            ConflictError: a constraint stood against it; nothing was written.
-            StoreError: the store failed.
-        """
+        """See `Tables`; it comes between two of the bank's transactions."""
         with trio.move_on_after(_PATIENCE, shield=True):
-            return await self._writer.run(self._book.write, list(statements))
+            return await self._writer.run(self._trusted, self._book.write, list(statements))
         raise StoreError("the write did not end in time")
 
     async def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[_Row]:
-        """Return the rows of a query, as of the last commit."""
+        """See `Tables`."""
         return await self._reader.rows(sql, parameters)
 
     async def report(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[_Row]:
-        """Return the rows of a query that may take long, as of the last commit: no `read` waits for it."""
+        """See `Tables`."""
         return await self._reporter.rows(sql, parameters)
 
+    def told(self, ends: Ended | None) -> Sequence[Statement]:
+        """There is no other machine."""
+        return ()
+
+    async def on_duty(self, name: str) -> bool:
+        """There is nobody else."""
+        await trio.lowlevel.checkpoint()
+        return True
+
+    async def columns(self) -> list[tuple[str, str]]:
+        """See `Tables`."""
+        return await self._reader.rows(_COLUMNS)
+
+    async def check_soundness(self) -> None:
+        """Look at the file as a start does, in seconds; see `damage`. Raises DamagedError."""
+        if (found := await self._reporter.run(damage, self._reporter.raw)) is not None:
+            raise DamagedError(f"the database is damaged, and nothing is served from it: {found}")
+
+    async def damage(self) -> str | None:
+        """See `Tables`; it takes seconds for each gigabyte."""
+        return await self._reporter.run(pages, self._reporter.raw)
+
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[SqliteSnapshot]:
+    async def snapshot(self) -> AsyncIterator[TableSnapshot]:
         """See `Store`. It has a connection of its own, so that `read` does not see the past meanwhile."""
         async with _connect(self._path, self._writer.loop) as connection:
             await connection.run(_prepare_reader, connection.raw)
             await connection.rows("BEGIN")
             # A transaction begins with its first read.
             await connection.rows("SELECT count(*) FROM migration")
-            yield SqliteSnapshot(connection)
-
-
-class SqliteSnapshot:
-    """A `Snapshot` in a read transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._rows = connection.rows
-
-    async def accounts(self, after: int) -> Sequence[Account]:
-        """See `Snapshot`."""
-        sql = "SELECT id, posted, held, status FROM account WHERE id > ? ORDER BY id LIMIT ?"
-        return [Account(*row) for row in await self._rows(sql, (after, PAGE))]
-
-    async def holds(self, after: str) -> Sequence[Hold]:
-        """See `Snapshot`."""
-        sql = "SELECT * FROM hold WHERE id > ? ORDER BY id LIMIT ?"
-        return [Hold(*row) for row in await self._rows(sql, (after, PAGE))]
-
-    async def ends(self, after: str) -> Sequence[HoldEnd]:
-        """See `Snapshot`."""
-        sql = "SELECT * FROM hold_end WHERE hold_id > ? ORDER BY hold_id LIMIT ?"
-        return [HoldEnd(*row) for row in await self._rows(sql, (after, PAGE))]
-
-    async def postings(self, after: int) -> Sequence[Posting]:
-        """See `Snapshot`."""
-        sql = "SELECT * FROM journal WHERE seq > ? ORDER BY seq LIMIT ?"
-        return [Posting(*row) for row in await self._rows(sql, (after, PAGE))]
-
-    async def heads(self, after: int) -> Sequence[Head]:
-        """See `Snapshot`."""
-        sql = "SELECT seq, hash FROM journal_head WHERE seq > ? ORDER BY seq LIMIT ?"
-        return [Head(*row) for row in await self._rows(sql, (after, PAGE))]
-
-    async def admitted_twice(self) -> Sequence[str]:
-        """See `Snapshot`."""
-        sql = """
-            SELECT hold_id FROM op WHERE outcome = 'admitted'
-            GROUP BY hold_id HAVING count(*) > 1 LIMIT 10
-        """
-        return [hold_id for (hold_id,) in await self._rows(sql)]
-
-    async def charged_twice(self) -> Sequence[tuple[int, str]]:
-        """See `Snapshot`."""
-        sql = """
-            SELECT account, idempotency_key FROM hold_end
-            WHERE idempotency_key IS NOT NULL AND captured + overrun > 0
-            GROUP BY account, idempotency_key HAVING count(*) > 1 LIMIT 10
-        """
-        return [(account, key) for account, key in await self._rows(sql)]
+            yield TableSnapshot(connection.rows)
 
 
 @asynccontextmanager
@@ -181,13 +148,18 @@ async def open_sqlite(
         StoreError: it could not be opened.
     """
     await trio.to_thread.run_sync(_make_private, path)
-    async with _loop() as loop, _connect(path, loop) as writer:
-        await writer.run(_prepare_writer, writer.raw, synchronous, steps or shipped())
+    async with asyncio_loop() as loop, _connect(path, loop) as writer:
+        steps = steps or shipped()
+        await writer.run(_prepare_writer, writer.raw, synchronous, steps)
+
+        def renew() -> sqlite3.Connection:
+            return _renewed(writer, path, synchronous, steps)
+
         # Closed first: the last connection to close checkpoints, and that must be the writer.
         async with _connect(path, loop) as reader, _connect(path, loop) as reporter:
             for each in (reader, reporter):
                 await each.run(_prepare_reader, each.raw)
-            yield SqliteStore(writer, reader, reporter, Book(writer.raw), path)
+            yield SqliteStore(writer, reader, reporter, Writer(Book(writer.raw), renew), path)
 
 
 class Connection:
@@ -196,24 +168,32 @@ class Connection:
     def __init__(self, connection: aiosqlite.Connection, loop: trio_asyncio.TrioEventLoop) -> None:
         self.loop = loop
         self._connection = connection
-        # The private call is the only one that runs a function of ours in the connection's thread: a
-        # transaction by the public ones takes a hop of 0.3 ms for each of its statements.
-        self._call = trio_asyncio.aio_as_trio(connection._execute, loop=loop)
+        # The private queue is the only way to have a function of ours run in the connection's thread: a
+        # transaction by the public calls takes a hop of 0.3 ms for each of its statements.
+        self._queue = connection._tx
 
     @property
     def raw(self) -> sqlite3.Connection:
         """The connection itself, for functions given to `run`."""
         return self._connection._conn
 
+    @raw.setter
+    def raw(self, connection: sqlite3.Connection) -> None:
+        """Take another connection's place; only in the connection's thread."""
+        self._connection._connection = connection
+
     async def run(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Call a function in the connection's thread; it runs to its end even if the caller is cancelled."""
+        if not self._connection._running:  # nobody takes anything from the queue any more
+            raise ValueError("this connection was closed")
+        errand = Errand(partial(function, *args, **kwargs))
+        self._queue.put_nowait((None, errand))
         try:
-            result: _T = await self._call(function, *args, **kwargs)
+            return await errand.wait()
         except sqlite3.IntegrityError as error:
             raise ConflictError(str(error)) from error
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(str(error)) from error
-        return result
+            raise _ours(error)(str(error)) from error
 
     async def rows(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[_Row]:
         """Run one statement and return its rows."""
@@ -224,28 +204,14 @@ class Connection:
         await trio_asyncio.aio_as_trio(self._connection.close, loop=self.loop)()
 
 
-@asynccontextmanager
-async def _loop() -> AsyncIterator[trio_asyncio.TrioEventLoop]:
-    running = trio_asyncio.current_loop.get()
-    if running is not None:
-        yield running
-        return
-    failure = None
-    async with trio_asyncio.open_loop() as loop:
-        try:
-            yield loop
-        except Exception as error:  # noqa: BLE001 - raised again below, past the loop's nursery and its group
-            failure = error
-    if failure is not None:
-        raise failure
+def _ours(error: Exception) -> type[StoreError]:
+    return DamagedError if is_damage(error) else StoreError
 
 
 @asynccontextmanager
 async def _connect(path: Path, loop: trio_asyncio.TrioEventLoop) -> AsyncIterator[Connection]:
-    # Autocommit: transactions begin and end where we say so.
-    options: dict[str, Any] = {"isolation_level": None, "cached_statements": 256}
     try:
-        opened = await trio_asyncio.aio_as_trio(aiosqlite.connect, loop=loop)(path, **options)
+        opened = await trio_asyncio.aio_as_trio(aiosqlite.connect, loop=loop)(path, **_OPTIONS)
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
     connection = Connection(opened, loop)
@@ -265,6 +231,23 @@ def _prepare_writer(db: sqlite3.Connection, synchronous: Synchronous, steps: Seq
     # Without it, REPLACE deletes rows past the triggers that keep the journal whole.
     db.execute("PRAGMA recursive_triggers = ON")
     migrate(db, steps)
+
+
+def _renewed(
+    writer: Connection, path: Path, synchronous: Synchronous, steps: Sequence[Migration]
+) -> sqlite3.Connection:
+    """Open the writing connection anew, in its thread."""
+    with suppress(sqlite3.Error):
+        writer.raw.close()
+    connection: sqlite3.Connection = sqlite3.connect(path, **_OPTIONS)
+    try:
+        _prepare_writer(connection, synchronous, steps)
+        overwrite(connection)
+    except BaseException:
+        connection.close()
+        raise
+    writer.raw = connection
+    return connection
 
 
 def _prepare_reader(db: sqlite3.Connection) -> None:

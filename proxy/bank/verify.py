@@ -1,4 +1,4 @@
-"""The bank's invariants I1 to I10, checked over one moment of a store.
+"""The bank's invariants I1 to I13, checked over one moment of a store.
 
 It reads, a page at a time, and recomputes everything from the journal and the holds; it decides nothing
 and mends nothing. What it keeps in memory grows with accounts and open holds, not with the past.
@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from .rows import FUNDING, GENESIS, REVENUE, WRITEOFF, Account, Head, Hold, HoldEnd, Posting, chain
-from .store import Snapshot, Store
+from .store import DamagedError, Snapshot, Store
 
 INVARIANTS: Final[Mapping[str, str]] = {
     "I1": "every transaction's amounts sum to zero",
@@ -23,8 +24,11 @@ INVARIANTS: Final[Mapping[str, str]] = {
     "I6": "a hold ends once: none is both open and ended",
     "I7": "captured + released = amount, and captured + overrun + written off = cost",
     "I8": "a hold was opened by one operation",
-    "I9": "an idempotency key was charged once",
+    "I9": "an idempotency key was charged once, until it was free again",
     "I10": "the journal has no gaps, its hash chain holds, and its heads are on it",
+    "I11": "what a day has reserved and held is that of the open holds opened on it",
+    "I12": "a code was paid once, to whom it says, and nothing was paid for any other",
+    "I13": "what the end of a hold took is what the journal has for it",
 }
 
 
@@ -54,17 +58,25 @@ class Report:
 async def verify(store: Store) -> Report:
     """Check a store while it serves.
 
+    What cannot be read for damage breaks the invariant that it was read for.
+
     Raises:
-        StoreError: it could not be read.
+        StoreError: it could not be read, for another reason.
     """
     async with store.snapshot() as snapshot:
         audit = _Audit(snapshot)
-        await _each(snapshot.holds, "", audit.hold)
-        await _each(snapshot.ends, "", audit.end)
-        await audit.journal()
-        await _each(snapshot.accounts, -(2**63), audit.account)
-        audit.totals()
-        await audit.once()
+        steps = (
+            ("I3", "open holds", partial(_each, snapshot.holds, "", audit.hold)),
+            ("I6", "ends of holds", partial(_each, snapshot.ends, "", audit.end)),
+            ("I10", "the journal", audit.journal),
+            ("I2", "accounts", partial(_each, snapshot.accounts, -(2**63), audit.account)),
+            ("I8", "operations", audit.once),
+        )
+        for name, what, step in steps:
+            try:
+                await step()
+            except DamagedError as error:
+                audit.unread(name, what, error)
     return audit.report()
 
 
@@ -89,6 +101,11 @@ class _Audit:
         self._journal: dict[int, int] = defaultdict(int)
         self._posted = 0
         self._drift = 0
+        self._unread = False
+        self._taken = 0
+        """The sum over ends and postings of what each says was taken, hashed: 0 where they agree."""
+        self._untold: dict[str, int] = defaultdict(int)
+        """What ends took, less what the journal has for them: filled only where something is amiss."""
         self._txn = ""
         self._sum = 0
         self._last = GENESIS
@@ -96,6 +113,12 @@ class _Audit:
     def report(self) -> Report:
         checks = tuple(self._check(name) for name in INVARIANTS)
         return Report(len(self._open), self._drift, checks)
+
+    def unread(self, name: str, what: str, error: Exception) -> None:
+        """Take note of rows that cannot be read; sums over all of them mean nothing then."""
+        self._unread = True
+        beyond = f" beyond posting {self._last.seq}" if name == "I10" else ""
+        self._fault(name, f"{what} cannot be read{beyond}: {error}")
 
     def hold(self, hold: Hold) -> None:
         self._open.add(hold.id)
@@ -108,6 +131,8 @@ class _Audit:
             self._fault("I7", f"hold {end.hold_id} of {end.amount} ended at {end.captured} + {end.released}")
         if end.captured + end.overrun + end.written_off != end.cost:
             self._fault("I7", f"hold {end.hold_id} does not account for its cost of {end.cost}")
+        if end.account is not None and (took := end.captured + end.overrun):
+            self._taken += hash((end.hold_id, end.account, took))
 
     async def journal(self) -> None:
         """Read postings and heads side by side: each head is that of one posting, the last of the last."""
@@ -131,6 +156,8 @@ class _Audit:
             self._txn = posting.txn
         self._sum += posting.amount
         self._journal[posting.account] += posting.amount
+        if posting.kind == "settle" and posting.account > 0:
+            self._taken -= hash((posting.ref, posting.account, -posting.amount))
         if posting.seq != self._last.seq + 1:
             self._fault("I10", f"posting {posting.seq} follows {self._last.seq}")
         if chain(self._last.hash, posting[:-1]) != posting.hash:
@@ -157,6 +184,8 @@ class _Audit:
 
     def totals(self) -> None:
         """Compare what is left of the sums; all accounts have been seen."""
+        if self._unread:
+            return
         funded = -sum(self._journal.pop(account, 0) for account in FUNDING)
         # Written off is what WRITEOFF owes: a negative sum.
         spent = self._journal.pop(REVENUE, 0) + self._journal.pop(WRITEOFF, 0)
@@ -169,11 +198,32 @@ class _Audit:
             self._fault("I3", f"holds of {amount} of account {account}, which is none")
 
     async def once(self) -> None:
-        """Ask for what must be there once at most."""
+        """Compare the totals, and ask for what must be there once at most."""
+        self.totals()
+        if self._taken and not self._unread:
+            await _each(self._snapshot.ends, "", self._expect)
+            await _each(self._snapshot.postings, 0, self._find)
+            for hold_id in sorted(self._untold):
+                self._fault("I13", f"hold {hold_id} took other than the journal has")
         for hold_id in await self._snapshot.admitted_twice():
             self._fault("I8", f"hold {hold_id} was opened by more than one operation")
         for account, key in await self._snapshot.charged_twice():
             self._fault("I9", f"account {account} paid more than once for idempotency key {key!r}")
+
+        for kind, number, day in await self._snapshot.miscounted():
+            self._fault("I11", f"day {day} of {kind} {number} is not what its open holds sum to")
+        for ref in await self._snapshot.codes_amiss():
+            self._fault("I12", f"code {ref[:12]} was not paid as it says")
+
+    def _expect(self, end: HoldEnd) -> None:
+        if took := end.captured + end.overrun:
+            self._untold[end.hold_id] += took
+
+    def _find(self, posting: Posting) -> None:
+        if posting.kind == "settle" and posting.account > 0:
+            self._untold[posting.ref] += posting.amount
+            if not self._untold[posting.ref]:
+                del self._untold[posting.ref]
 
     def _fault(self, name: str, detail: str) -> None:
         first, count = self._faults.get(name, (detail, 0))

@@ -10,6 +10,7 @@ import trio
 
 from proxy.bank.desk import Desk
 from proxy.bank.memory import MemoryStore
+from proxy.bank.postgres.store import open_postgres
 from proxy.bank.sqlite import SqliteStore, open_sqlite
 from proxy.bank.store import Store
 
@@ -26,10 +27,15 @@ async def sqlite(path: Path) -> AsyncIterator[SqliteStore]:
         yield store
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Store]:
     if request.param == "memory":
         yield MemoryStore()
+        return
+    if request.param == "postgres":
+        url = request.getfixturevalue("server").database()
+        async with open_postgres(url, 1) as shared:
+            yield shared
         return
     async with open_sqlite(path, synchronous="NORMAL") as opened:
         yield opened

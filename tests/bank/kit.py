@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from hashlib import sha256
 from typing import Any, Literal
 
 import trio
 
 from proxy.bank.memory import MemoryStore
-from proxy.bank.ops import Admit, Grant, Op, Result, Settle, Void
+from proxy.bank.ops import Admit, Fence, Grant, Op, Result, Settle, Void
 from proxy.bank.record import Record, RecordedAttempt
-from proxy.bank.rows import Account, Hold, Status
+from proxy.bank.recorder import Left
+from proxy.bank.rows import Account, Code, Hold, Status
 from proxy.bank.store import Snapshot, Store, StoreError
-from proxy.words.principal import Limits
+from proxy.words.principal import Scope
 from proxy.words.usage import Usage
 
 NOON = 1_700_049_600_000
@@ -25,8 +27,20 @@ Fault = Literal["before", "after", "lookup", "works"]
 def admit(
     hold: str, amount: Any = 100, *, account: int = 1, key: int = 7, op: str = "", **more: Any
 ) -> Admit:
-    fields: dict[str, Any] = {"tokens": 10, "at": NOON, "limits": Limits(), **more}
+    """Ask for a hold; `limits` are the key's own."""
+    fields: dict[str, Any] = {"tokens": 10, "at": NOON, **more}
+    if (limits := fields.pop("limits", None)) is not None:
+        fields["scopes"] = (Scope("key", key, limits),)
     return Admit(op or f"{hold}:admit", hold, account, key, amount, **fields)
+
+
+def claim(
+    hold: str, name: str = "k", body: str = "x", *, at: int = NOON, until: int = 0, **more: Any
+) -> Admit:
+    """An admit under an idempotency key, by default for a minute."""
+    digest = sha256(body.encode()).digest()
+    until = until or at + 60_000
+    return admit(hold, at=at, idempotency_key=name, body_hash=digest, idempotent_until=until, **more)
 
 
 def settle(hold: str, cost: Any, *, tokens: int = 10, at: int = NOON, op: str = "", **more: Any) -> Settle:
@@ -37,8 +51,50 @@ def void(hold: Any, *, at: int = NOON, op: str = "", **more: Any) -> Void:
     return Void(op or f"{hold}:end", hold, at, **more)
 
 
+def fence(epoch: Any, *, op: str = "") -> Fence:
+    return Fence(op or f"fence:{epoch}", epoch, NOON)
+
+
 def grant(amount: int, *, account: int = 1, op: str = "grant", **more: Any) -> Grant:
     return Grant(op, account, amount, NOON, **more)
+
+
+def hold_of(hold_id: str, **more: Any) -> Hold:
+    """An open hold's row."""
+    fields = {
+        "account": 1,
+        "key_id": 7,
+        "project": None,
+        "amount": 100,
+        "tokens": 10,
+        "day": NOON // 86_400_000,
+        "worker": 0,
+        "epoch": 0,
+        "slot": None,
+        "opened_at": NOON,
+        "request_id": "req_1",
+        "price_version": "v1",
+        "idempotency_key": None,
+    }
+    return Hold(hold_id, **{**fields, **more})
+
+
+class Remembered:
+    """Traces by hold id."""
+
+    def __init__(self, left: dict[str, Left], epochs: Sequence[int] = ()) -> None:
+        self._left = left
+        self._epochs = [*epochs]
+
+    def left(self, hold: Hold) -> Left | None:
+        return self._left.get(hold.id)
+
+    def epochs(self) -> list[int]:
+        return self._epochs
+
+    def forget(self, epoch: int) -> None:
+        if epoch in self._epochs:
+            self._epochs.remove(epoch)
 
 
 def record(hold: str, cost: int = 40) -> Record:
@@ -127,6 +183,9 @@ class FaultyStore:
 
     async def set_status(self, number: int, status: Status) -> None:
         await self.store.set_status(number, status)
+
+    async def add_codes(self, codes: Sequence[Code]) -> None:
+        await self.store.add_codes(codes)
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         return self.store.snapshot()

@@ -6,13 +6,16 @@ python -m tests.bank.spender DATABASE LIFE
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import trio
 
 from proxy.bank.desk import Desk
 from proxy.bank.ops import Admitted
+from proxy.bank.postgres.store import open_postgres
 from proxy.bank.sqlite import open_sqlite
+from proxy.bank.store import Tables
 
 from .kit import admit, grant, record, settle, void
 
@@ -29,8 +32,15 @@ async def spend(desk: Desk, name: str) -> None:
         sys.stdout.flush()
 
 
-async def main(path: Path, life: str) -> None:
-    async with open_sqlite(path) as store, trio.open_nursery() as nursery:
+def opened(database: str) -> AbstractAsyncContextManager[Tables]:
+    """Open a store: the URL of a PostgreSQL, or the path of a file."""
+    if database.startswith("postgresql:"):
+        return open_postgres(database, 1)
+    return open_sqlite(Path(database))
+
+
+async def main(database: str, life: str) -> None:
+    async with opened(database) as store, trio.open_nursery() as nursery:
         if await store.account(1) is None:
             await store.create_account()
         desk = Desk(store)
@@ -41,4 +51,4 @@ async def main(path: Path, life: str) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main, Path(sys.argv[1]), sys.argv[2])
+    trio.run(main, sys.argv[1], sys.argv[2])

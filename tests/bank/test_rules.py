@@ -12,6 +12,7 @@ from proxy.bank.ops import (
     Admitted,
     Extend,
     Extended,
+    Fenced,
     Grant,
     Granted,
     Missed,
@@ -27,7 +28,7 @@ from proxy.bank.rows import ADJUSTMENT, CASH, PROMOTION, REVENUE, WRITEOFF, Acco
 from proxy.words.money import MAX_NANO
 from proxy.words.principal import Limits
 
-from .kit import NOON, admit, bank, decide, grant, record, settle, void
+from .kit import NOON, admit, bank, decide, fence, grant, record, settle, void
 
 MINUTE, DAY = 60_000, 86_400_000
 
@@ -78,6 +79,63 @@ LIFE = [
     ("fenced void", 1000, [admit("a", epoch=3), void("a", epoch=2)], Missed("fenced"), 1000, 100),
     ("fenced extend", 1000, [admit("a", epoch=3), extend("a", 1)], Missed("fenced"), 1000, 100),
     ("later epoch", 1000, [admit("a", epoch=3), void("a", epoch=4)], Voided(100, 1000), 1000, 0),
+    ("fence", 1000, [admit("a", epoch=3), fence(3)], Fenced(3), 1000, 100),
+    ("fence twice", 1000, [fence(3), fence(3, op="2")], Fenced(3), 1000, 0),
+    ("admit of the fenced", 1000, [fence(3), admit("a", epoch=3)], Missed("fenced"), 1000, 0),
+    (
+        "extend of the fenced",
+        1000,
+        [admit("a", epoch=3), fence(3), extend("a", 1, epoch=3)],
+        Missed("fenced"),
+        1000,
+        100,
+    ),
+    (
+        "settle of the fenced",
+        1000,
+        [admit("a", epoch=3), fence(3), settle("a", 5, epoch=3)],
+        Missed("fenced"),
+        1000,
+        100,
+    ),
+    (
+        "void of the fenced",
+        1000,
+        [admit("a", epoch=3), fence(3), void("a", epoch=3)],
+        Missed("fenced"),
+        1000,
+        100,
+    ),
+    (
+        "late settle of the fenced",
+        1000,
+        [
+            admit("a", epoch=3),
+            fence(3),
+            settle("a", 7, epoch=3, how="recovered", op="r"),
+            settle("a", 5, epoch=3),
+        ],
+        Missed("fenced"),
+        993,
+        0,
+    ),
+    (
+        "recovery of the fenced",
+        1000,
+        [admit("a", epoch=3), fence(3), settle("a", 7, epoch=3, how="recovered")],
+        Settled(7, 93, 0, 0, 993),
+        993,
+        0,
+    ),
+    ("others than the fenced", 1000, [fence(3), admit("a", epoch=4)], Admitted(900), 1000, 100),
+    (
+        "decided before the fence",
+        1000,
+        [admit("a", epoch=3), fence(3), admit("a", epoch=3)],
+        Admitted(900),
+        1000,
+        100,
+    ),
     ("grant", 1000, [grant(5, op="2")], Granted(1005, 1005), 1005, 0),
     ("grant nobody", 1000, [grant(5, op="2", account=9)], Refused("permission_denied"), 1000, 0),
     ("grant too much", 1, [grant(MAX_NANO, op="2")], Refused("permission_denied"), 1, 0),
@@ -149,9 +207,12 @@ def test_requests_per_minute_are_exact_and_refusals_use_none() -> None:
     assert results[:3] == [Admitted(999 - n, 3, 2 - n, 48) for n in range(3)]
     assert (
         results[3:]
-        == [Refused("rate_limit_exceeded", retry_after=48, limit=3, limit_left=0, limit_reset=48)] * 2
+        == [
+            Refused("rate_limit_exceeded", retry_after=48, limit=3, limit_left=0, limit_reset=48, scope="key")
+        ]
+        * 2
     )
-    assert store.windows == {(7, NOON // MINUTE): 3}
+    assert store.windows == {("key", 7, NOON // MINUTE): 3}
     too_dear, other_key, next_minute = decide(
         store,
         [
@@ -189,10 +250,10 @@ def test_the_token_budget_reserves_and_is_trued_up_on_the_day_of_the_hold() -> N
         store, [admit(n, 1, tokens=50, limits=limits, at=late) for n in ("a", "b", "c")]
     )
     assert (type(first), type(second)) == (Admitted, Admitted)
-    assert third == Refused("token_budget_exceeded", retry_after=1)
-    assert store.budgets == {(7, day): Budget(0, 100)}
+    assert third == Refused("token_budget_exceeded", retry_after=1, scope="key")
+    assert store.budgets == dict.fromkeys([("key", 7, day), ("account", 1, day)], Budget(0, 100, 0, 2))
     decide(store, [settle("a", 1, tokens=7, at=late + DAY), void("b", at=late + DAY)])
-    assert store.budgets == {(7, day): Budget(7, 0)}
+    assert store.budgets == dict.fromkeys([("key", 7, day), ("account", 1, day)], Budget(7, 0, 1, 0))
     fits, over = decide(store, [admit(str(n), 1, tokens=93 + n, limits=limits, at=late) for n in (0, 1)])
     assert (type(fits), type(over)) == (Admitted, Refused)
 
@@ -200,7 +261,7 @@ def test_the_token_budget_reserves_and_is_trued_up_on_the_day_of_the_hold() -> N
 def test_concurrency_counts_open_holds_of_the_key() -> None:
     store, limits = bank(), Limits(concurrency=2)
     results = decide(store, [admit(n, 1, limits=limits) for n in "abc"])
-    assert results[2] == Refused("concurrency_exceeded", retry_after=1)
+    assert results[2] == Refused("concurrency_exceeded", retry_after=1, scope="key")
     other, ended, free = decide(
         store, [admit("d", 1, key=8, limits=limits), void("a"), admit("e", 1, limits=limits)]
     )
@@ -209,7 +270,7 @@ def test_concurrency_counts_open_holds_of_the_key() -> None:
 
 def test_a_request_may_cost_no_more_than_the_key_allows() -> None:
     results = decide(bank(), [admit(str(n), n, limits=Limits(max_request=100)) for n in (100, 101)])
-    assert results == [Admitted(900), Refused("request_too_expensive", required=101)]
+    assert results == [Admitted(900), Refused("request_too_expensive", required=101, scope="key")]
 
 
 def test_a_refusal_changes_nothing_at_all() -> None:
@@ -224,7 +285,7 @@ def test_a_refusal_changes_nothing_at_all() -> None:
     ("op", "lines"),
     [
         (grant(5, op="o", kind="topup"), {1: 5, CASH: -5}),
-        (grant(5, op="o", kind="code"), {1: 5, PROMOTION: -5}),
+        (grant(5, op="o", kind="signup"), {1: 5, PROMOTION: -5}),
         (Adjust("o", 1, -5, NOON), {1: -5, ADJUSTMENT: 5}),
         (Adjust("o", 1, 0, NOON), {}),
         (settle("a", 40, op="o"), {1: -40, REVENUE: 40}),
@@ -275,6 +336,8 @@ def test_a_record_is_kept_where_its_operation_ended_the_hold() -> None:
         grant(-1),
         grant(1, account=-1),
         grant(1, reference=None),
+        fence(0),
+        fence(True),
         Adjust("o", 1, -MAX_NANO - 1, NOON),
     ],
 )

@@ -16,20 +16,23 @@ from proxy.bank.ops import (
     Granted,
     Missed,
     Op,
+    Redeem,
     Refused,
-    Settle,
     Settled,
-    Void,
     Voided,
 )
-from proxy.bank.rows import Account, Hold
+from proxy.bank.postgres.store import PostgresStore
+from proxy.bank.recorder import Left
+from proxy.bank.rows import Account, Code
 from proxy.bank.sqlite import SqliteStore
 from proxy.bank.store import ConflictError, Store
-from proxy.bank.sweep import sweep
+from proxy.bank.sweep import Swept, sweep
 from proxy.bank.verify import verify
 from proxy.words.principal import Limits
 
-from .kit import NOON, admit, grant, record, settle, void
+from .kit import NOON, Remembered, admit, grant, record, settle, void
+
+CODE = b"c" * 32
 
 
 async def funded(store: Store, amount: int = 1000) -> int:
@@ -151,6 +154,28 @@ async def test_top_ups_and_adjustments_race_spends(store: Store, desk: Desk) -> 
     assert (await verify(store)).ok
 
 
+@pytest.mark.fault("F42")
+async def test_of_a_hundred_who_redeem_one_code_one_is_paid(store: Store, desk: Desk) -> None:
+    accounts = [await funded(store, 1) for _ in range(4)]
+    await store.add_codes([Code(CODE, 500, NOON)])
+    results: list[Any] = []
+
+    async def redeem(number: int) -> None:
+        results.append(await desk.call(Redeem(f"r{number}", accounts[number % 4], CODE, NOON)))
+
+    async with trio.open_nursery() as clients:
+        for number in range(100):
+            clients.start_soon(redeem, number)
+    assert sorted(map(repr, results)) == sorted(
+        map(repr, [Granted(501, 501), *[Refused("code_redeemed")] * 99])
+    )
+    balances = [await store.account(number) for number in accounts]
+    assert sum(account.posted for account in balances if account is not None) == 504
+    assert (await verify(store)).ok
+    with pytest.raises(ConflictError):
+        await store.add_codes([Code(CODE, 1, NOON)])
+
+
 async def test_records_ride_with_the_end_of_their_hold(store: Store, desk: Desk) -> None:
     await funded(store)
     desk.submit(admit("a"))
@@ -160,10 +185,10 @@ async def test_records_ride_with_the_end_of_their_hold(store: Store, desk: Desk)
     if isinstance(store, MemoryStore):
         assert store.records == {"a": record("a")}
         return
-    assert isinstance(store, SqliteStore)
+    assert isinstance(store, SqliteStore | PostgresStore)
     rows = await store.read("SELECT generation_id, cost, attempts, input, output_image FROM usage_record")
     assert rows == [("a", 40, 2, 0, 9)]
-    rows = await store.read("SELECT n, provider, outcome, status, first_token_ms FROM attempt")
+    rows = await store.read("SELECT n, provider, outcome, status, first_token_ms FROM attempt ORDER BY n")
     assert rows == [(0, "openai", "idle", None, None), (1, "sim", "ok", 200, 12)]
 
 
@@ -175,7 +200,8 @@ async def test_the_sweep_voids_what_an_earlier_life_left_open(store: Store, desk
     swept = await sweep(store, desk, at=NOON)
     assert (swept.found, swept.voided, swept.settled, swept.released) == (2, 2, 0, 400)
     assert await store.account(1) == Account(1, 999, 0)
-    assert await desk.call(settle("a", 50, epoch=5)) == Missed("ended")
+    assert await desk.call(settle("a", 50, epoch=5)) == Missed("fenced")
+    assert await desk.call(settle("b", 50)) == Missed("ended")
     assert (await sweep(store, desk, at=NOON)).found == 0
     assert await desk.call(admit("d", tokens=10, limits=limits)) == Admitted(899)
     report = await verify(store)
@@ -187,16 +213,15 @@ async def test_the_sweep_settles_what_a_recorder_knows_and_spares_the_living(
     store: Store, desk: Desk
 ) -> None:
     await funded(store)
-    await decide(store, admit("a", slot=1), admit("b", slot=2), admit("c"))
+    await decide(store, admit("a", epoch=1), admit("b", epoch=2), admit("c", epoch=1))
+    traces = Remembered({"a": Left("done", record("a", 70), settles=True)}, epochs=[1, 2])
 
-    def fate(hold: Hold, at: int) -> Settle | Void | None:
-        if hold.slot == 1:
-            return settle(hold.id, 70, at=at, how="recovered", op=f"{hold.id}:recovered")
-        return None if hold.slot == 2 else void(hold.id, at=at, how="recovered")
-
-    swept = await sweep(store, desk, at=NOON, fate=fate)
-    assert swept == (3, 1, 1, 1, 130, 70)
+    swept = await sweep(store, desk, at=NOON, living={2}, traces=traces)
+    assert swept == Swept(found=2, voided=1, settled=1, released=130, captured=70)
     assert [hold.id for hold in await store.open_holds()] == ["b"]
+    assert traces.epochs() == [2]
+    assert await desk.call(settle("b", 1, epoch=2)) == Settled(1, 99, 0, 0, 929)
+    assert await desk.call(admit("d", epoch=1)) == Missed("fenced")
 
 
 async def test_a_desk_over_each_store_answers_in_order(store: Store, nursery: trio.Nursery) -> None:

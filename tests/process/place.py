@@ -22,10 +22,15 @@ from typing import Any
 
 import trio
 
+from tests.patience import LONG, PATIENCE
+
 ADMIN = "admin@localhost"
+AS_ROOT = '"runs as root, whose rights it does not need: give it a user of its own"'
 NANO_PER_CREDIT = 1_000_000
 INPUT, OUTPUT = 1000, 2000
 """Nano-USD a token of the model `m`, and of `sim`."""
+PROMPT = 5
+"""Our own count of the fakes' prompt."""
 _MODEL = """
 [[providers]]
 name = "up"
@@ -85,7 +90,7 @@ class Served:
     @property
     def err(self) -> str:
         """What it has complained of so far."""
-        return self._err.read_text()
+        return _complaints(self._err.read_text())
 
     @property
     def url(self) -> str:
@@ -109,7 +114,12 @@ class Served:
         assert found is not None
         return found[1]
 
-    async def end(self, how: signal.Signals, within: float = 10) -> int:
+    @property
+    def password(self) -> str:
+        """The administrator's, good for one sign-in."""
+        return first_password(self.out)
+
+    async def end(self, how: signal.Signals, within: float = PATIENCE) -> int:
         """Send a signal and wait for the end; return the exit status."""
         self.process.send_signal(how)
         with trio.fail_after(within):
@@ -119,10 +129,15 @@ class Served:
         """Kill it, as a power cut would."""
         assert await self.end(signal.SIGKILL) == -signal.SIGKILL
 
-    async def stop(self, within: float = 10) -> None:
+    async def stop(self, within: float = PATIENCE) -> None:
         """Stop it as an operator would, and expect it to be content."""
         assert await self.end(signal.SIGTERM, within) == 0, self.err
-        assert self.err == ""
+        assert self.err == "", self.err
+
+
+def _complaints(text: str) -> str:
+    """Leave out the complaint of being run by root, as containers' tests are."""
+    return "".join(line for line in text.splitlines(keepends=True) if AS_ROOT not in line)
 
 
 class Place:
@@ -146,14 +161,16 @@ class Place:
         command = [sys.executable, "-m", "proxy", *args, "--config", str(self.config)]
         return command, {"cwd": self.path, "env": environ | self.environ, "stdin": subprocess.DEVNULL}
 
-    async def run(self, *args: str, within: float = 60) -> Done:
-        """Run a command to its end."""
+    async def run(self, *args: str, within: float = LONG, said: bytes | None = None) -> Done:
+        """Run a command to its end, `said` being its standard input."""
         command, options = self._how(args)
+        if said is not None:
+            options["stdin"] = said
         with trio.fail_after(within):
             done = await trio.run_process(
                 command, capture_stdout=True, capture_stderr=True, check=False, **options
             )
-        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return Done(done.returncode, done.stdout.decode(), _complaints(done.stderr.decode()))
 
     async def value(self, *args: str) -> str:
         """Run a command with `-q` and return the value it prints."""
@@ -221,22 +238,29 @@ class Place:
             database.execute(sql)
 
 
+def first_password(greeting: str) -> str:
+    """Return the administrator's password, which the first start printed."""
+    found = re.search(r"^  password +(\S+)$", greeting, re.MULTILINE)
+    assert found is not None, greeting
+    return found[1]
+
+
 async def served(process: trio.Process, out: Path, err: Path) -> Served:
     """Wait until a gateway says where it serves."""
     gateway = Served(process, out, err)
-    await wait_until(lambda: process.poll() is not None or "serving on" in gateway.out, 30)
+    await wait_until(lambda: process.poll() is not None or "serving on" in gateway.out, LONG)
     assert "serving on" in gateway.out, gateway.err
     return gateway
 
 
-async def wait_until(condition: Callable[[], object], within: float = 15) -> None:
+async def wait_until(condition: Callable[[], object], within: float = PATIENCE) -> None:
     """Wait until something is so."""
     with trio.fail_after(within):
         while not condition():  # noqa: ASYNC110 - another process does not set events of ours
             await trio.sleep(0.005)
 
 
-async def wait_refused(url: str, within: float = 10) -> None:
+async def wait_refused(url: str, within: float = PATIENCE) -> None:
     """Wait until nobody listens there any more."""
     host, _, port = url.rpartition("/")[2].partition(":")
 
@@ -253,6 +277,11 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def price(prompt: int, answer: int) -> int:
+    """What an answer costs its client, in nano-USD."""
+    return prompt * INPUT + answer * OUTPUT
 
 
 def nano(credits_text: str | float) -> int:

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from tests.fakes.client import get
+from tests.patience import LONG
 
 from .place import Done, Place, nano, wait_until
 
@@ -94,7 +95,7 @@ async def test_accounts_credits_and_keys(tmp_path: Path, state: str) -> None:
         assert revoked.value == ids["account"]
         assert rotated.value.startswith("flp_sk_")
         second = await place.run("keys", "create", A, "--kind", "project", "--project", "P", "--json")
-        assert sorted(second.json) == ["id", "key", "kind"]
+        assert sorted(second.json) == ["id", "key", "kind", "replaced"]
         seen, table, quiet = await _all(
             place, ("keys", "list", A, "--json"), ("keys", "list", A), ("verify", "-q")
         )
@@ -105,7 +106,7 @@ async def test_accounts_credits_and_keys(tmp_path: Path, state: str) -> None:
         assert quiet.value == "ok"
         figures = await place.verified()
         assert figures["open_holds"] == 0
-        assert set(figures["invariants"]) == {f"I{number}" for number in range(1, 11)}
+        assert set(figures["invariants"]) == {f"I{number}" for number in range(1, 15)}
 
 
 async def test_a_list_of_keys_says_what_each_is_for(tmp_path: Path) -> None:
@@ -122,6 +123,53 @@ async def test_a_list_of_keys_says_what_each_is_for(tmp_path: Path) -> None:
     ]
     own = [(key["rpm"], key["strategy"], key["project"]) for key in await place.listed(A)]
     assert own == [(30, "hedge", None), (None, None, "P"), (30, "hedge", None)]
+
+
+async def test_keys_and_projects_are_set_and_shown(tmp_path: Path) -> None:
+    place = Place(tmp_path, more="[plans.team]\nrpm = 50\n")
+    await place.run("accounts", "create", A, "--plan", "team")
+    limits = ("--rpm", "5", "--max-request", "0.5", "--cost-per-day", "2", "--models", "sim/echo,fast")
+    await place.run("keys", "create", A, *limits, "--expires", "2999-01-01", "--tokens-per-day", "9")
+    project = await place.run("projects", "create", A, "P", "--rpm", "7", "--json")
+    line, other = (await place.run("keys", "list", A)).out.splitlines()
+    assert line.split(maxsplit=4)[4] == (
+        "rpm=5 tokens_per_day=9 max_request=0.5 cost_per_day=2 models=fast,sim/echo expires=2999-01-01T00:00Z"
+    )
+    assert other.split(maxsplit=4)[4] == "project=P"
+    await place.run("keys", "set", "1", "--rpm", "6", "--models", "none", "--name", "n", "--strategy", "race")
+    told = (await place.run("keys", "show", "1", "--json")).json
+    assert (told["rpm"], told["models"], told["name"], told["strategy"]) == (6, None, "n", "race")
+    assert told["max_request"] == "0.5"
+    await place.run("projects", "set", "1", "--models", "sim/echo", "--rpm", "none")
+    assert (await place.run("projects", "list", A)).out.split(maxsplit=2)[2] == "P models=sim/echo\n"
+    rotated = await place.value("projects", "rotate", "1")
+    assert rotated.startswith("flp_sk_")
+    assert rotated != project.json["key"]
+    assert await place.value("projects", "delete", "1") == "1"
+    assert (await place.run("projects", "list", A)).out == ""
+    actions = [entry["action"] for entry in (await place.run("audit", "list", "--json")).json["entries"]]
+    assert actions[:4] == ["projects.delete", "projects.delete", "projects.rotate", "projects.rotate"]
+    assert "projects.rotate  done" in (await place.run("audit", "list")).out
+
+
+async def test_an_account_from_its_plan_to_its_end(tmp_path: Path) -> None:
+    place = Place(tmp_path, more="[plans.team]\nrpm = 50\n")
+    await place.run("accounts", "create", A, "--credits", "3")
+    assert await place.value("accounts", "plan", A, "team") == "team"
+    assert (await place.run("accounts", "list")).out.split() == ["1", "active", "team", "3", A]
+    refused = (await place.run("accounts", "plan", A, "gold")).refused()
+    assert refused == "headrace: there is no plan 'gold'; the configuration has default, team"
+    assert await place.value("accounts", "block", A) == "blocked"
+    assert await place.value("accounts", "unblock", A) == "active"
+    told = (await place.run("accounts", "export", A)).json
+    assert told["profile"]["plan"] == "team"
+    assert [told[part] for part in ("keys", "usage", "days", "texts")] == [[]] * 4
+    assert [row["amount"] for row in told["ledger"]] == ["3"]
+    assert await place.value("accounts", "close", A) == "closed"
+    assert await place.value("accounts", "delete", A) == "1"
+    assert "there is no account" in (await place.run("accounts", "show", A)).refused()
+    assert (await place.run("accounts", "list")).out == ""
+    await place.verified()
 
 
 def _project(kind: str) -> tuple[str, ...]:
@@ -247,7 +295,7 @@ async def test_a_broken_ledger_ends_verify_with_1(tmp_path: Path) -> None:
 
 async def _more(done: Mapping[int, Done], number: int, *, of: int) -> None:
     enough = min(len(done) + number, of)
-    await wait_until(lambda: len(done) >= enough, 30)
+    await wait_until(lambda: len(done) >= enough, LONG)
 
 
 async def test_fifty_commands_while_the_gateway_comes_and_goes(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ import stat
 import time
 from pathlib import Path
 
+import pytest
 import trio
 
 from tests.fakes.client import chat, get, post
+from tests.patience import PATIENCE
 
 from .place import ADMIN, Place
 
@@ -20,13 +22,13 @@ def _mode(path: Path) -> int:
 
 
 async def _bash(script: str) -> str:
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE):
         done = await trio.run_process(["bash", "-euc", script], capture_stdout=True, capture_stderr=True)
     return done.stdout.decode()
 
 
 def _printed_curl(out: str) -> str:
-    return out[out.index("  curl ") :]
+    return out[out.index("  curl ") :].partition("\n\n")[0]
 
 
 async def test_the_first_start_makes_all_that_is_needed_and_the_printed_curl_works(tmp_path: Path) -> None:
@@ -44,12 +46,10 @@ async def test_the_first_start_makes_all_that_is_needed_and_the_printed_curl_wor
         told = json.loads(await _bash(_printed_curl(gateway.out)))
         assert told["choices"][0]["message"]["content"] == "Hello, Headrace!"
 
-        password = re.search(r"^  password +(\S+)$", gateway.out, re.MULTILINE)
-        assert password is not None
-        assert len(password[1]) >= 22
+        assert len(gateway.password) >= 22
         assert re.search(rf"^  administrator +{ADMIN}$", gateway.out, re.MULTILINE)
         assert place.rows("SELECT email, admin FROM profile") == [(ADMIN, 1)]
-        for secret in (password[1], gateway.starter_key):
+        for secret in (gateway.password, gateway.starter_key):
             assert not [file for file in place.data.rglob("*.db*") if secret.encode() in file.read_bytes()]
         await gateway.stop()
 
@@ -94,3 +94,16 @@ async def test_a_start_that_was_killed_before_its_secret_was_whole_is_followed_b
     async with place.serving() as gateway:
         assert (place.data / "secrets" / "pepper").stat().st_size == 32
         await gateway.stop()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_who_reads_json_is_greeted_in_json(tmp_path: Path, workers: str) -> None:
+    place = Place(tmp_path, more='[log]\nformat = "json"\n')
+    for first in (True, False):
+        async with place.serving("--workers", workers) as gateway:
+            lines = [json.loads(line) for line in gateway.out.splitlines()]
+            (said,) = [line for line in lines if line["event"].startswith("serving on http://127.0.0.1:")]
+            assert (said["level"], said["logger"]) == ("info", "headrace.process")
+            assert {"administrator", "password", "key", "credits"} <= said.keys() or not first
+            assert ("password" in said) is first
+            await gateway.stop()

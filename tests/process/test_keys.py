@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
 import trio
 
-from tests.fakes.client import get
+from tests.fakes.client import Client, chat, get
 
 from .place import ADMIN, Place
 
@@ -62,4 +64,35 @@ async def test_a_project_key_is_replaced_by_the_next_and_an_mcp_key_opens_no_mod
         assert await _status(gateway.url, second) == 200
         mcp = await place.value("keys", "create", ADMIN, "--kind", "mcp")
         assert await _status(gateway.url, mcp) == 403
+        await gateway.stop()
+
+
+@pytest.mark.fault("F33")
+async def test_a_revocation_is_felt_by_every_process(tmp_path: Path) -> None:
+    """Eight streams over three processes: all end with their key, and no process takes it again."""
+    place = Place(tmp_path)
+    ends: list[bytes] = []
+    streaming = 0
+    async with place.serving("--workers", "3") as gateway:
+        made = (await place.run("keys", "create", ADMIN, "--json")).json
+
+        async def stream() -> None:
+            nonlocal streaming
+            async with Client(f"{gateway.url}/v1", made["key"]) as client:
+                body = chat("sim/lorem:tokens=100000,tps=20", max_tokens=90_000)
+                await client.request("/chat/completions", body)
+                await client.head()
+                await client.payloads(1)
+                streaming += 1
+                ends.append((await client.payloads())[-1])
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(8):
+                nursery.start_soon(stream)
+            while streaming < 8:  # noqa: ASYNC110 - eight tasks count
+                await trio.sleep(0.01)
+            await place.value("keys", "revoke", str(made["id"]), "-q")
+            nursery.cancel_scope.deadline = trio.current_time() + AT_ONCE
+        assert [json.loads(end)["error"]["type"] for end in ends] == ["key_revoked"] * 8
+        assert {await _status(gateway.url, made["key"]) for _ in range(12)} == {401}
         await gateway.stop()

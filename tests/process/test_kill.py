@@ -14,8 +14,9 @@ import trio
 from tests.fakes.client import Client, chat, post, streaming
 from tests.fakes.script import STALL, Script
 from tests.fakes.upstream import FaultyUpstream
+from tests.patience import LONG, PATIENCE
 
-from .place import Place, Served, nano, wait_until
+from .place import PROMPT, Place, Served, nano, price, wait_until
 
 CHAT = "/v1/chat/completions"
 GRANTED = nano("10000")
@@ -49,11 +50,11 @@ async def _streams(url: str, key: str, number: int, tokens: int) -> AsyncIterato
     async with trio.open_nursery() as nursery:
         for _ in range(number):
             nursery.start_soon(read)
-        with trio.fail_after(30):
+        with trio.fail_after(LONG):
             await all_read.wait()
         yield
         # Its death ends them all; a client that went on waiting would be shown here.
-        await wait_until(lambda: not nursery.child_tasks, 5)
+        await wait_until(lambda: not nursery.child_tasks)
 
 
 @pytest.mark.fault("F86", "F84", "F85")
@@ -71,17 +72,20 @@ async def test_a_kill_among_200_streams_ends_every_hold_by_rule(
             assert posted == GRANTED - sum(finished)
             assert held > 0
             await gateway.kill()
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         await upstream.wait_idle()
     assert place.rows("SELECT count(*) FROM hold") == [(STREAMS,)]
 
     upstream.default = Script()
     async with place.serving() as gateway:
         assert (await place.verified())["open_holds"] == 0
-        # No record says what was relayed, so the rule is the customer's favour.
+        # The prompt, and the tokens that each client had read and no more.
+        finished += [price(PROMPT, 3)] * STREAMS
         assert await place.balance() == (GRANTED - sum(finished), 0)
-        ends = "SELECT kind, how, count(*) FROM hold_end GROUP BY kind, how ORDER BY kind"
-        assert place.rows(ends) == [("settle", "usage", 3), ("void", "recovered", STREAMS)]
+        ends = "SELECT kind, how, count(*) FROM hold_end GROUP BY kind, how ORDER BY how"
+        assert place.rows(ends) == [("settle", "recovered", STREAMS), ("settle", "usage", 3)]
+        told = "SELECT DISTINCT cost, outcome, output, estimated FROM usage_record WHERE outcome <> 'ok'"
+        assert place.rows(told) == [(price(PROMPT, 3), "recovered", 3, 1)]
         finished.append(await _paid(gateway, key))
         await gateway.stop()
     assert await place.balance() == (GRANTED - sum(finished), 0)
@@ -139,13 +143,13 @@ async def test_kills_at_random_moments_lose_no_charge_that_was_durable(tmp_path:
     async with place.serving() as gateway:
         figures = await place.verified()
         assert figures["open_holds"] == 0
+        # What was final when it was killed has been settled since, by the slots.
+        durable = dict(place.rows("SELECT hold_id, cost FROM hold_end WHERE kind = 'settle'"))
         assert await place.balance() == (GRANTED - sum(durable.values()), 0)
         await gateway.stop()
     assert len(told.costs) > KILLS
-    charged = {name: cost for name, cost in told.costs.items() if name in durable}
-    assert charged == {name: durable[name] for name in charged}, "charged as told"
-    # The end of a hold is not waited for; but it goes in order, so a client's next request needs it durable.
-    assert len(told.costs) - len(charged) <= KILLS * CLIENTS
+    # The end of a hold is not waited for; but it is noted before the client has the last of its answer.
+    assert told.costs.items() <= durable.items(), "charged as told, every one"
 
 
 async def test_kills_while_it_starts_leave_a_store_that_starts(tmp_path: Path) -> None:

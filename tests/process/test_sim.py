@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.client import chat, post
+from tests.patience import LONG
 
 from .place import Place, Served, wait_until
 
@@ -17,7 +18,7 @@ async def test_a_gateway_is_served_by_it(tmp_path: Path, wire: str, version: str
     place = Place(tmp_path)
     async with place.begun("--bind", "127.0.0.1:0", command="sim") as (process, out, err):
         sim = Served(process, out, err)
-        await wait_until(lambda: process.poll() is not None or "Models:" in sim.out, 30)
+        await wait_until(lambda: process.poll() is not None or "Models:" in sim.out, LONG)
         found = re.search(rf'wire = "{wire}" +base_url = "(http://127\.0\.0\.1:\d+/{version})"', sim.out)
         assert found is not None, sim.out + sim.err
         more = f"""

@@ -1,0 +1,1 @@
+"""The bank's and the control room's tables in PostgreSQL, shared by any number of machines."""

@@ -1,0 +1,5 @@
+-- Lives of processes that were shut out, before what they had open was ended in their place.
+CREATE TABLE fence (
+    epoch BIGINT PRIMARY KEY CHECK (epoch > 0),
+    at BIGINT NOT NULL
+);

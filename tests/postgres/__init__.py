@@ -1,0 +1,1 @@
+"""The same tests, and what machines do together, on PostgreSQL."""

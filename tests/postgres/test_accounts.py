@@ -1,0 +1,3 @@
+"""The tests of `tests/control/test_accounts.py`, over PostgreSQL."""
+
+from tests.control.test_accounts import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""The tests of `tests/control/test_notices.py`, over PostgreSQL."""
+
+from tests.control.test_notices import *  # noqa: F403

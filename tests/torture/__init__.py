@@ -1,0 +1,1 @@
+"""Real processes, really killed, and a ledger that has to agree with everybody's own notes afterwards."""
