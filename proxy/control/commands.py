@@ -11,18 +11,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import trio
-
-from proxy.bank.store import StoreError
 from proxy.settings import Settings
 
 from .lock import DirectoryInUseError, own
 from .secrets import WeakSecretError
-from .socket import ControlError, answer, answers, ask, result_of
+from .socket import ControlError, answers, ask, result_of
 
 _PATIENCE: Final = 30.0
 """Seconds to wait for a directory whose owner is just starting, stopping, or running another command."""
 _AGAIN: Final = 0.05
+"""Seconds between two tries."""
+_SOON: Final = 0.005
+"""The same for a gateway, which is to go before any number of commands that wait."""
 _FOUNDING: Final = "accounts.create"
 """The one command that makes a database where there is none."""
 
@@ -39,13 +39,13 @@ def command(settings: Settings, name: str, params: dict[str, Any]) -> dict[str, 
     """
     try:
         return _command(settings, name, params)
-    except (ControlError, WeakSecretError, StoreError, OSError) as error:
+    except (ControlError, WeakSecretError, OSError) as error:
         raise CommandError(str(error)) from error
 
 
 def _command(settings: Settings, name: str, params: dict[str, Any]) -> dict[str, Any]:
-    path = settings.store.path
-    directory = path.parent
+    path = settings.store.file
+    directory = settings.store.directory
     deadline = time.monotonic() + _PATIENCE
     # Who has the directory may be about to make the database: a lock is waited for.
     if not (directory / "lock").exists():
@@ -54,8 +54,8 @@ def _command(settings: Settings, name: str, params: dict[str, Any]) -> dict[str,
         try:
             with own(directory):
                 _check_there(path, name)
-                made = {} if path.exists() else {"database": str(path)}
-                return result_of(trio.run(_alone, settings, name, params)) | made
+                made = {} if path is None or path.exists() else {"database": str(path)}
+                return result_of(_alone(settings, name, params)) | made
         except DirectoryInUseError:
             pass
         try:
@@ -64,9 +64,9 @@ def _command(settings: Settings, name: str, params: dict[str, Any]) -> dict[str,
             _wait(directory, deadline)
 
 
-def _check_there(path: Path, name: str) -> None:
+def _check_there(path: Path | None, name: str) -> None:
     """Refuse to look into a new, empty database, for that is rarely the one that was meant."""
-    if name != _FOUNDING and not path.exists():
+    if path is not None and name != _FOUNDING and not path.exists():
         raise ControlError(
             f"there is no database {path}: store.url is relative to the current directory, so run this where"
             " the gateway runs; `headrace serve` and `headrace accounts create` make a new one"
@@ -74,8 +74,8 @@ def _check_there(path: Path, name: str) -> None:
 
 
 @contextmanager
-def own_to_serve(directory: Path) -> Iterator[None]:
-    """Hold the directory for a gateway: wait for a command that has it, but for no other gateway.
+def own_to_serve(directory: Path) -> Iterator[int]:
+    """Hold the directory for a gateway (see `own`): wait for a command that has it, but for no other gateway.
 
     Raises:
         DirectoryInUseError: another gateway holds it, or a command does for very long.
@@ -84,13 +84,13 @@ def own_to_serve(directory: Path) -> Iterator[None]:
     with ExitStack() as stack:
         while True:
             try:
-                stack.enter_context(own(directory))
+                descriptor = stack.enter_context(own(directory))
                 break
             except DirectoryInUseError:
                 if answers(directory / "control.sock") or time.monotonic() > deadline:
                     raise
-            time.sleep(_AGAIN)
-        yield
+            time.sleep(_SOON)
+        yield descriptor
 
 
 def _wait(directory: Path, deadline: float) -> None:
@@ -99,9 +99,20 @@ def _wait(directory: Path, deadline: float) -> None:
     time.sleep(_AGAIN)
 
 
-async def _alone(settings: Settings, name: str, params: dict[str, Any]) -> dict[str, Any]:
-    # The store and what it needs, a tenth of a second: not for those who only ask.
-    from .bank import open_bank  # noqa: PLC0415
+def _alone(settings: Settings, name: str, params: dict[str, Any]) -> dict[str, Any]:
+    # Trio, the store and what they need, a quarter of a second: not for those who only ask.
+    import trio  # noqa: PLC0415
 
-    async with open_bank(settings) as bank:
-        return await answer({"method": name, "params": params}, bank.office.command)
+    from proxy.bank.store import StoreError  # noqa: PLC0415
+
+    from .bank import open_bank  # noqa: PLC0415
+    from .serving import answer  # noqa: PLC0415
+
+    async def run() -> dict[str, Any]:
+        async with open_bank(settings) as bank:
+            return await answer({"method": name, "params": params}, bank.office.command)
+
+    try:
+        return trio.run(run)
+    except StoreError as error:
+        raise CommandError(str(error)) from error

@@ -5,17 +5,20 @@ It reads a connection of its own, so that neither commits nor the look-up of key
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Final
 
 import trio
 
 from proxy.bank.desk import Desk
 from proxy.bank.ops import BankUnavailableError, OutcomeUnknownError
-from proxy.bank.sqlite import SqliteStore
-from proxy.words.account import Generation, Standing, Tried
-from proxy.words.principal import Principal
+from proxy.bank.store import Tables
+from proxy.words.account import Generation, Left, Share, Standing, Tried
+from proxy.words.principal import Limits, Principal, Scope
 from proxy.words.usage import Usage
+
+from .usage import WHEN_BEGUN
 
 _DAY: Final = 86_400
 _MINUTE: Final = 60
@@ -23,20 +26,37 @@ _SETTLING: Final = 5.0
 """Seconds to wait for a request's end that is on its way to the store."""
 _STANDING: Final = """
 SELECT api_key.prefix, api_key.last4, api_key.name, project.name, api_key.created_at,
-    (SELECT requests FROM request_window WHERE minute = :minute AND key_id = :key),
-    (SELECT used + reserved FROM day_budget WHERE key_id = :key AND day = :day),
-    (SELECT count(*) FROM hold WHERE key_id = :key),
-    (SELECT coalesce(sum(cost), 0) FROM usage_record WHERE key_id = :key),
+    (SELECT coalesce(sum(cost), 0) FROM usage_record WHERE key_id = :key)
+        + (SELECT coalesce(sum(cost), 0) FROM usage_day WHERE key_id = :key),
     (SELECT coalesce(sum(cost), 0) FROM usage_record WHERE key_id = :key AND started_at >= :midnight),
     account.posted, account.held
 FROM api_key JOIN account ON account.id = api_key.account LEFT JOIN project ON project.id = api_key.project
 WHERE api_key.id = :key
 """
+_COUNTED: Final = """
+SELECT scope.kind,
+    coalesce(requests, 0), coalesce(used + reserved, 0), coalesce(spent + held, 0),
+    (SELECT count(*) FROM hold
+        WHERE CASE scope.kind WHEN 'key' THEN key_id WHEN 'project' THEN project ELSE account END = scope.id)
+FROM (
+    SELECT 'key' AS kind, CAST(:key AS BIGINT) AS id
+    UNION ALL SELECT 'project', CAST(:project AS BIGINT) UNION ALL SELECT 'account', CAST(:account AS BIGINT)
+) AS scope
+LEFT JOIN request_window AS w ON w.minute = :minute AND w.kind = scope.kind AND w.id = scope.id
+LEFT JOIN day_budget AS d ON d.day = :day AND d.kind = scope.kind AND d.id = scope.id
+"""
 _GENERATION: Final = f"""
-SELECT request_id, model, provider, upstream_model, estimated, cost, started_at, first_token_ms, duration_ms,
-    outcome, stream, {", ".join(Usage._fields)}
+SELECT request_id, model, provider, upstream_model, estimated, cost, started_at, {WHEN_BEGUN},
+    duration_ms, outcome, stream, {", ".join(Usage._fields)}
 FROM usage_record WHERE generation_id = ? AND account = ?
 """  # noqa: S608 - ours
+_LIMITS: Final[Sequence[Callable[[Limits], int | None]]] = (
+    attrgetter("rpm"),
+    attrgetter("tokens_per_day"),
+    attrgetter("cost_per_day"),
+    attrgetter("concurrency"),
+)
+"""In the order of the counters."""
 _ATTEMPTS: Final = """
 SELECT provider, model, outcome, status, started_ms, first_token_ms, duration_ms
 FROM attempt WHERE generation_id = ? ORDER BY n
@@ -46,7 +66,7 @@ FROM attempt WHERE generation_id = ? ORDER BY n
 class Enquiries:
     """Answers from the books."""
 
-    def __init__(self, store: SqliteStore, desk: Desk, unix_time: Callable[[], float]) -> None:
+    def __init__(self, store: Tables, desk: Desk, unix_time: Callable[[], float]) -> None:
         self._store = store
         self._desk = desk
         self._unix_time = unix_time
@@ -55,12 +75,15 @@ class Enquiries:
         """Return where a key stands; None if it has just gone. Raises StoreError."""
         now = int(self._unix_time())
         day, minute = now // _DAY, now // _MINUTE
-        named = {"key": principal.key_id, "day": day, "minute": minute, "midnight": day * _DAY * 1000}
+        named = {"key": principal.key_id, "midnight": day * _DAY * 1000}
         rows = await self._store.report(_STANDING, named)
         if not rows:
             return None
-        prefix, last4, name, project, created, requests, tokens, running, spent, today, posted, held = rows[0]
-        limits = principal.limits
+        prefix, last4, name, project, created, spent, today, posted, held = rows[0]
+        used = await self._used(principal, day, minute)
+        requests, tokens, cost, running = (
+            _least(principal.scopes, limit, index, used) for index, limit in enumerate(_LIMITS)
+        )
         return Standing(
             shown=f"{prefix}…{last4}",
             kind=principal.kind,
@@ -69,17 +92,25 @@ class Enquiries:
             created_at=created,
             expires_at=principal.expires_at,
             models=None if principal.models is None else tuple(sorted(principal.models)),
-            limits=limits,
-            requests_left=_left(limits.rpm, requests),
+            limits=principal.limits,
+            requests=requests,
             requests_reset=_MINUTE - now % _MINUTE,
-            tokens_left=_left(limits.tokens_per_day, tokens),
+            tokens=tokens,
             tokens_reset=_DAY - now % _DAY,
-            running_left=_left(limits.concurrency, running),
+            running=running,
+            cost=cost,
             spent=spent,
             spent_today=today,
             available=posted - held,
             held=held,
+            shares=tuple(_share(scope, used[scope.kind]) for scope in principal.scopes),
         )
+
+    async def _used(self, principal: Principal, day: int, minute: int) -> dict[str, list[int]]:
+        """Return what each scope has used: requests, tokens, cost, concurrency."""
+        owners = {"key": principal.key_id, "project": principal.project, "account": principal.account}
+        rows = await self._store.report(_COUNTED, {**owners, "day": day, "minute": minute})
+        return {kind: counts for kind, *counts in rows}
 
     async def generation(self, principal: Principal, generation_id: str) -> Generation | None:
         """Return what became of a request of the same account; None for all others. Raises StoreError.
@@ -103,7 +134,7 @@ class Enquiries:
             estimated=bool(estimated),
             cost=cost,
             started_at=started,
-            first_token_ms=_first_token(attempts, duration) if first is None else first,
+            first_token_ms=first,
             duration_ms=duration,
             outcome=outcome,
             stream=bool(stream),
@@ -120,12 +151,21 @@ class Enquiries:
                     return
 
 
-def _first_token(attempts: tuple[Tried, ...], duration: int) -> int | None:
-    """Return when a whole answer began, which was relayed only when it was complete."""
-    told = (each for each in attempts if each.outcome == "ok" and each.first_token_ms is not None)
-    # Both figures are rounded, so their sum may be past the end.
-    return next((min(each.started_ms + (each.first_token_ms or 0), duration) for each in told), None)
+def _share(scope: Scope, used: Sequence[int]) -> Share:
+    limits = [limit(scope.limits) for limit in _LIMITS]
+    left = [None if most is None else max(most - count, 0) for most, count in zip(limits, used, strict=True)]
+    return Share(scope.kind, scope.limits, *left)
 
 
-def _left(limit: int | None, used: int | None) -> int | None:
-    return None if limit is None else max(limit - (used or 0), 0)
+def _least(
+    scopes: Iterable[Scope],
+    limit: Callable[[Limits], int | None],
+    index: int,
+    used: Mapping[str, Sequence[int]],
+) -> Left | None:
+    found = [
+        Left(most, max(most - used[scope.kind][index], 0), scope.kind)
+        for scope in scopes
+        if (most := limit(scope.limits)) is not None
+    ]
+    return min(found, key=attrgetter("left"), default=None)

@@ -14,8 +14,10 @@ class DirectoryInUseError(Exception):
 
 
 @contextmanager
-def own(directory: Path) -> Iterator[None]:
-    """Hold the directory, making it (mode 0700) if it is not there.
+def own(directory: Path) -> Iterator[int]:
+    """Hold the directory, making it (mode 0700) if it is not there; give the descriptor that holds it.
+
+    A process forked meanwhile holds it as well, until it closes the descriptor.
 
     Raises:
         DirectoryInUseError: another process holds it.
@@ -27,6 +29,6 @@ def own(directory: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DirectoryInUseError(f"another process is using {directory}") from None
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""The cold application: health and documentation, the dashboard later. Quart, under Trio."""
+"""The cold application: health, documentation, the management API. Quart, under Trio."""
 
 from __future__ import annotations
 
@@ -8,35 +8,58 @@ from typing import Any, Final
 
 import orjson
 import trio
-from quart import Response, g, request
+from quart import Response, abort, g, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from proxy.describe.page import page
 from proxy.words.ids import request_id
 
+from .api.house import House
+from .web.assets import TEMPLATES
+
 App = Callable[[Any, Any, Any], Awaitable[None]]
+MCP: Final = "/api/mcp/v1"
+"""The methods are those of MCP's streamable HTTP transport (modelcontextprotocol.io, transports)."""
 _SEND_SECONDS: Final = 15.0
-_NOTHING_FOREIGN: Final = (
-    "default-src 'none'; style-src 'unsafe-inline';"
-    " base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
-)
+_NOTHING: Final = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
+_STYLED: Final = f"{_NOTHING}; style-src 'unsafe-inline'"
 """What the page of the documentation may load: nothing but its own style."""
+_A_YEAR: Final = "max-age=31536000"
 _REFUSALS: Final = {
     404: ("not_found", "There is no such route."),
     405: ("method_not_allowed", "This method is not allowed here."),
     500: ("internal_error", "The gateway failed."),
+    501: ("not_implemented", "There is no MCP server here yet. Tokens for it can be made already."),
 }
 
 
-def make_pages(readiness: Callable[[], dict[str, bool]], describe: Callable[[], dict[str, Any]]) -> QuartTrio:
+def make_pages(
+    readiness: Callable[[], dict[str, bool]],
+    describe: Callable[[], dict[str, Any]],
+    house: House | None = None,
+) -> QuartTrio:
     """Make the application.
 
     `readiness` tells of each part whether it can work; `describe` gives the OpenAPI document, once it is
-    asked for.
+    asked for; `house` is what the management API works with: without one there is none.
     """
-    app = _labelled(QuartTrio("headrace"))
+    app = _labelled(QuartTrio("headrace", static_folder=None, template_folder=str(TEMPLATES)))
     _describing(app, describe)
+    if house is not None:
+        # What checks and describes bodies is for the process that controls alone.
+        from .api.mount import mount  # noqa: PLC0415
+        from .api.table import routes_of  # noqa: PLC0415
+        from .web.site import serve_site  # noqa: PLC0415
+
+        mount(app, house, routes_of(house.settings))
+        serve_site(app, house, _refuse)
+        _secure(app, house)
+
+    @app.route(MCP, methods=["GET", "POST", "DELETE"])
+    @app.route(f"{MCP}/<path:_>", methods=["GET", "POST", "DELETE"])
+    async def mcp(_: str = "") -> Response:
+        abort(501)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -49,6 +72,17 @@ def make_pages(readiness: Callable[[], dict[str, bool]], describe: Callable[[], 
         return {"status": "ready" if ready else "not ready", **parts}, 200 if ready else 503
 
     return app
+
+
+def _secure(app: QuartTrio, house: House) -> None:
+    """Tell browsers to come by TLS alone, where they can."""
+
+    @app.after_request
+    async def strict(response: Response) -> Response:
+        public = house.settings.server.public_url or f"{request.scheme}:"
+        if public.startswith("https:"):
+            response.headers["strict-transport-security"] = _A_YEAR
+        return response
 
 
 def _describing(app: QuartTrio, describe: Callable[[], dict[str, Any]]) -> None:
@@ -69,17 +103,17 @@ def _describing(app: QuartTrio, describe: Callable[[], dict[str, Any]]) -> None:
 
     @app.get("/docs")
     async def docs() -> Response:
-        headers = {"content-security-policy": _NOTHING_FOREIGN, "x-content-type-options": "nosniff"}
+        headers = {"content-security-policy": _STYLED}
         return Response(written(), content_type="text/html; charset=utf-8", headers=headers)
 
 
-def make_scrape(render: Callable[[], tuple[bytes, str]]) -> QuartTrio:
+def make_scrape(render: Callable[[], Awaitable[tuple[bytes, str]]]) -> QuartTrio:
     """Make the application of the metrics port; `render` gives a body and its content type."""
     app = _labelled(QuartTrio("headrace.metrics"))
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        body, content_type = render()
+        body, content_type = await render()
         return Response(body, content_type=content_type)
 
     return app
@@ -96,19 +130,23 @@ def _labelled(app: QuartTrio) -> QuartTrio:
     @app.after_request
     async def label(response: Response) -> Response:
         response.headers["x-request-id"] = g.request_id
+        response.headers["x-content-type-options"] = "nosniff"
+        response.headers["referrer-policy"] = "no-referrer"
+        response.headers.setdefault("content-security-policy", _NOTHING)
         return response
 
-    @app.errorhandler(HTTPException)
-    async def refuse(error: HTTPException) -> tuple[dict[str, Any], int, dict[str, str]]:
-        status = error.code or 500
-        code, message = _REFUSALS.get(status, ("invalid_request", error.name))
-        allowed = error.valid_methods if isinstance(error, MethodNotAllowed) else None
-        headers = {"allow": ", ".join(sorted(allowed))} if allowed else {}
-        # A websocket's refusal comes without `before_request`.
-        label = g.get("request_id") or request_id(None)
-        return {"error": {"code": code, "message": message, "request_id": label}}, status, headers
-
+    app.register_error_handler(HTTPException, _refuse)
     return app
+
+
+async def _refuse(error: HTTPException) -> tuple[dict[str, Any], int, dict[str, str]]:
+    status = error.code or 500
+    code, message = _REFUSALS.get(status, ("invalid_request", error.name))
+    allowed = error.valid_methods if isinstance(error, MethodNotAllowed) else None
+    headers = {"allow": ", ".join(sorted(allowed))} if allowed else {}
+    # A websocket's refusal comes without `before_request`.
+    label = g.get("request_id") or request_id(None)
+    return {"error": {"code": code, "message": message, "request_id": label}}, status, headers
 
 
 def _undisturbed(app: App) -> App:

@@ -15,7 +15,7 @@ class WeakSecretError(Exception):
     """A secret file is too short, others may read it, or it is gone."""
 
 
-def read_or_make(directory: Path, name: str, *, used_by: Path) -> bytes:
+def read_or_make(directory: Path, name: str, *, used_by: Path | None) -> bytes:
     """Return the secret `name`, making it on first use: before there is a database that rests on it.
 
     Raises:
@@ -25,14 +25,17 @@ def read_or_make(directory: Path, name: str, *, used_by: Path) -> bytes:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / name
     if not path.exists():
-        if used_by.exists():
+        if used_by is not None and used_by.exists():
             raise WeakSecretError(f"{path} is gone, and {used_by} rests on it: put it back")
-        _make(path)
-    return _read(path)
+        make_secret(path)
+    return read_secret(path)
 
 
-def _make(path: Path) -> None:
-    """Make it whole under another name first: a crash must not leave half a secret behind."""
+def make_secret(path: Path) -> None:
+    """Make a file of 32 random bytes, mode 0600, unless there is one already.
+
+    It is made whole under another name first: a crash must not leave half a secret behind.
+    """
     unfinished = path.with_name(f".{path.name}.new")
     unfinished.unlink(missing_ok=True)
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -50,7 +53,8 @@ def _make(path: Path) -> None:
         os.close(directory)
 
 
-def _read(path: Path) -> bytes:
+def read_secret(path: Path) -> bytes:
+    """Return what is in a secret's file. Raises WeakSecretError as `read_or_make`."""
     if path.stat().st_mode & 0o077:
         raise WeakSecretError(f"{path} may be read by others; its mode must be 0600")
     value = path.read_bytes()

@@ -17,7 +17,8 @@ import pytest
 import trio
 
 from proxy.control.bank import Bank, open_bank
-from proxy.control.socket import MAX_MESSAGE, ControlError, answers, ask, serve_control
+from proxy.control.serving import MAX_MESSAGE, serve_control
+from proxy.control.socket import ControlError, answers, ask
 from tests.e2e.harness import settings_for
 
 

@@ -13,6 +13,7 @@ from proxy.control.office import Office
 from proxy.control.secrets import read_or_make
 from proxy.control.socket import ControlError
 from proxy.words.ids import key_digest
+from proxy.words.principal import Limits, Scope
 from tests.e2e.harness import settings_for
 
 A = "a@example.com"
@@ -25,7 +26,7 @@ async def test_of_two_accounts_with_one_address_one_is_made(tmp_path: Path) -> N
 
         async def create(email: str) -> None:
             try:
-                await bank.office.create_account(email, "1")
+                await bank.office.accounts.create(email, "1")
             except ControlError as error:
                 refused.append(str(error))
 
@@ -40,12 +41,12 @@ async def test_of_two_rotations_of_one_key_one_is_done(tmp_path: Path) -> None:
     keys: list[str] = []
 
     async with open_bank(settings_for(tmp_path, [])) as bank:
-        await bank.office.create_account(A)
-        first = await bank.office.create_key(A, name="n", rpm=7)
+        await bank.office.accounts.create(A)
+        first = await bank.office.keys.create(A, name="n", rpm=7)
 
         async def rotate() -> None:
             try:
-                keys.append((await bank.office.rotate_key(first["id"]))["key"])
+                keys.append((await bank.office.keys.rotate(first["id"]))["key"])
             except ControlError:
                 keys.append("")
 
@@ -58,27 +59,28 @@ async def test_of_two_rotations_of_one_key_one_is_done(tmp_path: Path) -> None:
 
 
 async def test_a_rotated_key_keeps_every_limit(tmp_path: Path) -> None:
-    limits = "tokens_per_day = 5, concurrency = 6, max_request = 7, max_output = 8"
+    limits = "tokens_per_day = 5, concurrency = 6, max_request = 7, max_output = 8, cost_per_day = 9"
     others = """expires_at = 4000000000, models = '["a"]'"""
     async with open_bank(settings_for(tmp_path, [])) as bank:
-        await bank.office.create_account(A)
-        first = await bank.office.create_key(A)
+        await bank.office.accounts.create(A)
+        first = await bank.office.keys.create(A)
         await bank.store.write([(f"UPDATE api_key SET {limits}, {others}", ())])  # noqa: S608
-        key = (await bank.office.rotate_key(first["id"]))["key"]
-        principal = await bank.office.principal(key_digest(bank.pepper, key))
+        key = (await bank.office.keys.rotate(first["id"]))["key"]
+        principal = await bank.office.keys.principal(key_digest(bank.pepper, key))
         assert principal is not None
-        found = principal.limits
-        assert (found.tokens_per_day, found.concurrency, found.max_request, found.max_output) == (5, 6, 7, 8)
+        own = Limits(tokens_per_day=5, concurrency=6, max_request=7, max_output=8, cost_per_day=9)
+        assert principal.scopes == (Scope("key", principal.key_id, own),)
+        assert principal.limits == own
         assert (principal.expires_at, principal.models) == (4_000_000_000, frozenset({"a"}))
 
 
 async def test_a_project_has_one_active_key_however_many_are_made_at_once(tmp_path: Path) -> None:
     async with open_bank(settings_for(tmp_path, [])) as bank:
-        await bank.office.create_account(A)
+        await bank.office.accounts.create(A)
         async with trio.open_nursery() as nursery:
             for _ in range(5):
-                nursery.start_soon(bank.office.create_key, A, "project", "", None, "P")
-        keys = (await bank.office.list_keys(A))["keys"]
+                nursery.start_soon(bank.office.keys.create, A, "project", "", None, "P")
+        keys = (await bank.office.keys.list(A))["keys"]
         assert [key["revoked"] for key in keys].count(False) == 1
         assert len(keys) == 5
 
@@ -87,24 +89,24 @@ async def test_watchers_hear_of_every_change_to_a_key_and_of_nothing_else(tmp_pa
     heard: list[None] = []
     async with open_bank(settings_for(tmp_path, [])) as bank:
         office: Office = bank.office
-        office.watch(lambda: heard.append(None))
-        await office.create_account(A, "1")
-        await office.grant(A, "1")
+        office.keys.watch(lambda: heard.append(None))
+        await office.accounts.create(A, "1")
+        await office.accounts.grant(A, "1")
         assert not heard
-        made = await office.create_key(A)
+        made = await office.keys.create(A)
         assert len(heard) == 1
-        rotated = await office.rotate_key(made["id"])
+        rotated = await office.keys.rotate(made["id"])
         assert len(heard) == 2
-        await office.revoke_key(rotated["id"])
+        await office.keys.revoke(rotated["id"])
         assert len(heard) == 3
         with pytest.raises(ControlError):
-            await office.revoke_key(rotated["id"])
+            await office.keys.revoke(rotated["id"])
         assert len(heard) == 3
 
 
 async def test_a_store_that_fails_is_said_in_a_line(tmp_path: Path) -> None:
     async with open_bank(settings_for(tmp_path, [])) as bank:
-        await bank.office.create_account(A)
+        await bank.office.accounts.create(A)
         await bank.store.write([("ALTER TABLE api_key RENAME TO gone", ())])
         with pytest.raises(ControlError, match=r"^the store failed: no such table: api_key$"):
             await bank.office.command("keys.create", {"email": A})

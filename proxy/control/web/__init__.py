@@ -1,0 +1,1 @@
+"""The dashboard: pages over the management API, and over nothing else."""

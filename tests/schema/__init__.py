@@ -1,0 +1,1 @@
+"""The OpenAPI document, held to a gateway that runs."""
