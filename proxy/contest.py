@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import random
 from typing import Final
 
@@ -22,6 +22,7 @@ from proxy.upstream.fleet import Fleet, Needs, UpstreamStream
 from proxy.words.call import Call
 from proxy.words.errors import GatewayError, UpstreamError, outward
 from proxy.words.money import cost
+from proxy.words.principal import OpenedKey
 from proxy.words.usage import Usage
 
 ALL_OPEN_SECONDS: Final = 60
@@ -31,7 +32,12 @@ _PERHAPS_TAKEN: Final = frozenset({None, "first_byte", "truncated", "reset"})
 
 
 class Contest:
-    """From a plan to one open stream."""
+    """From a plan to one open stream.
+
+    Attributes:
+        plan: where it may go; a narrower one may take its place before `run`.
+        keys: the account's own keys, by id, opened for this request alone.
+    """
 
     def __init__(
         self, fleet: Fleet, health: Health, settings: Race, plan: Plan, call: Call, receipt: Receipt
@@ -39,11 +45,14 @@ class Contest:
         self._fleet = fleet
         self._health = health
         self._settings = settings
-        self._plan = plan
+        self.plan = plan
         self._call = call
         self._receipt = receipt
         self._opened: dict[UpstreamStream, Attempt] = {}
         self._tried: list[tuple[Attempt, Candidate]] = []
+        self.keys: Mapping[int, OpenedKey] = {}
+        self._whys: dict[int, Why] = {}
+        """Why each candidate that may start does, by identity, until it has."""
         self._charged: set[int] = set()
         """Attempts whose cost is known already."""
         self._starts = 0
@@ -54,7 +63,7 @@ class Contest:
     def check(self) -> None:
         """Raise GatewayError `service_unavailable` where every breaker is open: before a hold is taken."""
         now = trio.current_time()
-        if all(self._health.wait(candidate, now) for candidate in self._plan.candidates):
+        if all(self._health.wait(candidate, now) for candidate in self.plan.candidates):
             raise _nobody()
 
     async def run(self) -> tuple[Candidate, UpstreamStream]:
@@ -65,12 +74,12 @@ class Contest:
         Cancelling closes every attempt under way.
         """
         self._health.budgets.called()
-        return await self._race(self._plan.candidates)
+        return await self._race(self.plan.candidates)
 
     def others(self) -> list[Candidate]:
         """Return the candidates that have not been tried."""
         tried = [each for _, each in self._tried]
-        return [each for each in self._plan.candidates if each not in tried]
+        return [each for each in self.plan.candidates if each not in tried]
 
     async def again(
         self, error: UpstreamError, usage: Usage, *, anew: bool
@@ -90,7 +99,7 @@ class Contest:
             raise _nobody()
         if anew:
             return await self._race(self.others())
-        same = [each for each in self._plan.candidates if each.terms.model == broken.terms.model]
+        same = [each for each in self.plan.candidates if each.terms.model == broken.terms.model]
         return await self._race([*(each for each in same if each is not broken), broken])
 
     async def _race(self, candidates: Sequence[Candidate]) -> tuple[Candidate, UpstreamStream]:
@@ -142,12 +151,13 @@ class Contest:
             lost = (each for each in receipt.attempts if each is not receipt.winner and not each.trouble)
             health.budgets.hedged(self._risked, sum(each.cost for each in lost))
         health.budgets.settled(receipt.cost)
+        self.keys = {}
 
     def _judge(self, attempt: Attempt, candidate: Candidate, told: GatewayError | None) -> None:
         receipt = self._receipt
         if told is None and receipt.outcome == "ok" and attempt.first_event_at is not None:
             took = receipt.ended_at - attempt.first_event_at
-            self._health.pulse.finished(candidate.id, receipt.usage.completion_tokens, took, receipt.ended_at)
+            self._health.finished(candidate, receipt.usage.completion_tokens, took, receipt.ended_at)
         elif told is not None and told.trouble is not None:
             attempt.trouble = told.trouble
             self._health.failed(candidate, told.trouble, attempt.started_at, receipt.ended_at, opened=True)
@@ -163,7 +173,7 @@ class Contest:
 
     def _stagger(self, candidate: Candidate) -> float:
         """Return the seconds after which another attempt may start beside this one."""
-        mode = self._plan.mode
+        mode = self.plan.mode
         if mode == "failover" or not self._stoppable(candidate):
             return math.inf
         if mode == "race":
@@ -189,6 +199,7 @@ class Contest:
         if not affordable or not self._health.allows(candidate, now):
             return False
         self._starts += 1
+        self._whys[id(candidate)] = why
         return True
 
     def _may_fail_over(self, candidate: Candidate, now: float, *, elsewhere: bool) -> bool:
@@ -199,7 +210,7 @@ class Contest:
     def _may_hedge(self, candidate: Candidate) -> bool:
         if not self._stoppable(candidate):
             return False
-        if self._plan.exempt:
+        if self.plan.exempt:
             return True
         expected = loss(candidate, self._call)
         granted = self._health.budgets.hedge(candidate.terms.model, expected)
@@ -208,19 +219,23 @@ class Contest:
 
     def _pause(self, failures: int) -> float:
         """Another deployment needs no wait; the second round is of deployments that just failed."""
-        rounds = failures // len(self._plan.candidates)
+        rounds = failures // len(self.plan.candidates)
         return backoff(rounds, random) if rounds else 0.0
 
     async def _open(self, candidate: Candidate) -> UpstreamStream:
         started = trio.current_time()
         deployment, terms = candidate.deployment, candidate.terms
         attempt = Attempt(deployment.provider.name, deployment.model, started)
+        if self._receipt.trace is not None:
+            attempt.hop = self._receipt.trace.hop()
+        attempt.why = self._whys.pop(id(candidate), "first")
         self._receipt.attempts.append(attempt)
         self._tried.append((attempt, candidate))
         needs = Needs(terms.reasoning, terms.max_output, terms.think)
+        own = None if candidate.own is None else self.keys[candidate.own.id]
         try:
             stream = await self._fleet.open(
-                deployment, self._call, attempt, first_byte=candidate.first_byte, needs=needs
+                deployment, self._call, attempt, first_byte=candidate.first_byte, needs=needs, own=own
             )
         except UpstreamError as error:
             self._health.failed(
@@ -229,7 +244,7 @@ class Contest:
             raise
         except trio.Cancelled:
             attempt.ended_at = trio.current_time()
-            hedged = self._plan.mode == "hedge"
+            hedged = self.plan.mode == "hedge"
             self._health.cancelled(candidate, started, attempt.ended_at, hedged=hedged)
             raise
         self._health.opened(candidate, started, trio.current_time())

@@ -1,5 +1,7 @@
 """One request's life: plan, hold, race, relay, settle. It owns the money and knows no HTTP server.
 
+What is said to the bank is in `holding`; what is to be paid, and when, is decided here.
+
 A door makes an `Exchange`, awaits `open`, drives `relay` with what `stream.read` gives, calls `settle`
 once the relay is done, `leave` if the client goes, and `close` at the end, whatever happened. All three
 are synchronous: the end of the hold goes into the desk's outbox there and then, out of reach of any
@@ -14,49 +16,72 @@ client leaves, whatever it was sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final, Protocol
 
 import trio
 
-from proxy.bank.desk import Desk, Ticket
-from proxy.bank.ops import (
-    Admit,
-    Admitted,
-    BankUnavailableError,
-    Extend,
-    Extended,
-    OutcomeUnknownError,
-    Refused,
-    Result,
-    Settle,
-    Void,
-)
+from proxy.admission import RepeatedError, ledger_unavailable, repeated
+from proxy.bank.ops import Admitted, Repeated
+from proxy.bank.outbox import Outbox
+from proxy.bank.recorder import Recorder
+from proxy.bank.store import StoreError
 from proxy.contest import Contest
-from proxy.dialects.base import JSON_TYPE, Answer, Bill, Dialect, Encoder, Funds
-from proxy.policy.estimate import Weight, weigh
+from proxy.dialects.base import JSON_TYPE, Answer, Bill, Dialect, Encoder
+from proxy.holding import Holding
+from proxy.policy.estimate import weigh
 from proxy.policy.health import Health
-from proxy.policy.plan import Plan, Terms
+from proxy.policy.plan import Candidate, Plan, Terms
 from proxy.policy.routing import Router
 from proxy.receipt import Outcome, Receipt
-from proxy.recording import record_of
+from proxy.recording import sizes_of
 from proxy.relay import Meter, Relay
 from proxy.settings import Settings
+from proxy.transcript import Transcript
 from proxy.upstream.abandoned import Abandoned
 from proxy.upstream.fleet import Fleet, UpstreamStream, hide
 from proxy.words.call import Call
 from proxy.words.chat import ChatRequest
-from proxy.words.errors import GatewayError, UpstreamError, Window, outward
+from proxy.words.errors import GatewayError, UpstreamError, outward
+from proxy.words.idempotency import Asked, Reply
 from proxy.words.ids import new_generation_id
-from proxy.words.money import credits_json, credits_text
-from proxy.words.principal import Principal
+from proxy.words.principal import OpenedKey, Principal
+from proxy.words.trace import Trace
 
-_UNPAID: Final = frozenset({"insufficient_credits", "permission_denied"})
+_UNPAID: Final = frozenset({"insufficient_credits", "token_budget_exceeded", "permission_denied"})
 _REPLAYS: Final = 2
 """Times a broken stream is asked for again."""
+
+
+KeyOpener = Callable[[int, Sequence[int]], Awaitable[Sequence[OpenedKey]]]
+"""(account, ids) → those of its own keys, opened; raises StoreError."""
+
+
+Tracer = Callable[[str, str, Mapping[str, str]], Trace]
+"""(method, path, headers) → a request's place in a trace."""
+
+
+class Replies(Protocol):
+    """Where answers are kept that may be asked for again."""
+
+    async def reply(self, account: int, name: str, hold_id: str) -> Reply | None:
+        """Return an answer that was kept, if it still is. Raises StoreError."""
+        ...
+
+
+class AnsweredError(Exception):
+    """The same was asked before, and answered.
+
+    Attributes:
+        reply: the answer.
+    """
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__("answered before")
+        self.reply = reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +90,16 @@ class Core:
 
     settings: Settings
     router: Router
-    desk: Desk
+    desk: Outbox
     fleet: Fleet
     health: Health
     abandoned: Abandoned
     unix_time: Callable[[], float]
+    open_keys: KeyOpener
+    replies: Replies
+    recorder: Recorder
     observers: Sequence[Callable[[Receipt], None]] = ()
+    trace: Tracer | None = None
 
 
 class Exchange:
@@ -80,6 +109,7 @@ class Exchange:
         generation_id: identity of the hold and of `/generation`.
         plan, admitted, stream, relay: set as `open` gets that far.
         left: the client went before the bill was final.
+        asked: what the request is known by, should it come again; None where it is not to be known.
     """
 
     def __init__(
@@ -95,15 +125,14 @@ class Exchange:
         self.stream: UpstreamStream | None = None
         self.relay: Relay | None = None
         self.left = False
+        self.asked: Asked | None = None
+        self._whole = self._replayed = False
+        self._reply: Reply | None = None
         self._contest: Contest | None = None
-        self._admission: Ticket | None = None
-        self._extension: Ticket | None = None
-        self._extensions = 0
+        self._transcript: Transcript | None = None
         self._replays = 0
         self._repeatable = False
-        self._no_more: GatewayError | None = None
         self._settled = False
-        self._funds = Funds()
         self.receipt = Receipt(
             generation_id=self.generation_id,
             request_id=request_id,
@@ -114,13 +143,16 @@ class Exchange:
             started_at=trio.current_time(),
             started_unix=core.unix_time(),
             model_asked=model,
+            kind=call.kind,
         )
+        self._holding = Holding(core, principal, self.receipt)
 
     async def open(self) -> Relay:
         """Plan, hold and race; return the relay, whose stream has its first event in hand.
 
         Raises:
             GatewayError: nothing runs any more; `close` still has to be called.
+            AnsweredError: nothing is to run, for the same was asked before; as well.
         Cancelling closes the attempt under way; `close` voids the hold.
         """
         core, receipt = self.core, self.receipt
@@ -128,10 +160,18 @@ class Exchange:
         contest = self._contest = Contest(
             core.fleet, core.health, core.settings.race, plan, self.call, receipt
         )
-        contest.check()
-        self.admitted = await self._admit(plan, weigh(self.call, plan))
+        if self.asked is None:
+            contest.check()
+        try:
+            self.admitted = await self._funded(plan, contest)
+        except RepeatedError as error:
+            raise await self._repeat(error.first) from None
+        if self.asked is not None:
+            # An answer that was kept is to be had also while no provider is.
+            contest.check()
+        self._holding.sent()
         winner, self.stream = await contest.run()
-        receipt.model, receipt.price_version = winner.terms.model, winner.terms.price_version
+        self._won(winner)
         self._repeatable = self._may_repeat(winner.terms)
         self.relay = Relay(
             self.stream.decoder,
@@ -141,6 +181,18 @@ class Exchange:
             repeatable=self._repeatable,
         )
         return self.relay
+
+    def recording(self) -> Callable[[int, int, float], None] | None:
+        """Return what is to be told, before each send, how much of the answer the client will have then.
+
+        In bytes of answer and of reasoning, and by Trio's clock; see `bank.recorder`. None where an answer
+        that breaks off costs nothing, so that it does not matter how far it has come. To be asked for again
+        where another stream has taken the place of one that broke.
+        """
+        relay = self.relay
+        if relay is None or not self.call.stream or self.call.kind != "chat":
+            return None
+        return self._holding.streams(relay.meter.tariff)
 
     def replays(self) -> bool:
         """Tell whether another stream may take the place of one that broke (see `relay.Purse`).
@@ -155,33 +207,26 @@ class Exchange:
 
     def outward(self, error: UpstreamError) -> GatewayError:
         """Say what ended a stream, without its provider's secrets (see `relay.Purse`)."""
+        keys = {} if self._contest is None else self._contest.keys
         for candidate in self.plan.candidates if self.plan is not None else ():
-            hide(error, candidate.deployment.provider)
+            own = None if candidate.own is None else keys.get(candidate.own.id)
+            hide(error, candidate.deployment.provider, own)
         return outward([error])
 
     def extend(self) -> int | GatewayError | None:
         """Grow the hold as large again, or by all there is left (see `relay.Purse`)."""
-        if self._no_more is not None:
-            return self._no_more
-        if self._extension is None:
-            return self._ask_for_more()
-        result = self._extension.result
-        if result is None:
-            if self._extension.error is not None:
-                self._no_more = ledger_unavailable()
-            return self._no_more
-        self._extension = None
-        return self._extended(result)
+        return self._holding.extend()
 
     async def more(self) -> None:
         """Wait until the extension asked for is decided, or another stream has taken a broken one's place."""
         if self.relay is not None and self.relay.broken is not None:
             await self._replay(self.relay, self.relay.broken)
-        elif self._extension is not None:
-            try:
-                await self._extension.wait()
-            except (BankUnavailableError, OutcomeUnknownError):
-                self._no_more = ledger_unavailable()
+        else:
+            await self._holding.decided()
+
+    def answered(self, reply: Reply | None) -> None:
+        """Take note, before it is settled, that the answer is whole; `reply` is all of it, if it fits."""
+        self._whole, self._reply = True, reply
 
     def leave(self) -> None:
         """Take note that the client has gone, and stop everything now, whoever is waiting for what."""
@@ -223,19 +268,34 @@ class Exchange:
         told = error or (self.relay.error if self.relay else None)
         receipt.error = told.name if told is not None else None
         receipt.outcome = self._outcome(told)
+        if receipt.status is None and not self.left:
+            receipt.status = 200 if error is None else self.dialect.status(error)
         bill = self._bill()
         if bill is not None:
             receipt.usage, receipt.cost, receipt.estimated = bill
         if self.relay is not None:
-            receipt.relayed_bytes = self.relay.meter.relayed_bytes
+            meter = self.relay.meter
+            receipt.relayed_bytes = meter.relayed_bytes
+            if receipt.outcome == "ok":
+                limited = self.principal.limits.max_output is not None
+                receipt.sizes = sizes_of(
+                    self.call, meter.answer_bytes, meter.reasoning_bytes, limited=limited
+                )
             reported = self.relay.reported
             receipt.usage_distrusted = reported is not None and not reported.trusted
         if self._contest is not None:
             unpaid = self.relay.meter.usage() if self.relay is not None and bill is None else None
             self._contest.close(told, unpaid)
-        self._end_hold(bill)
+        if self._transcript is not None and isinstance(self.call, ChatRequest) and not self._is_down():
+            receipt.texts = self._transcript.texts(self.call)
+        whole = self.asked is not None and self._whole and not self.left
+        self._holding.end(bill, whole=whole, reply=self._reply)
         for observe in self.core.observers:
             observe(receipt)
+
+    def _is_down(self) -> bool:
+        """Tell whether ends wait for the ledger, which must not fill the memory with what was said."""
+        return self.core.desk.statistics().down
 
     def late_failure(self, error: GatewayError) -> bytes:
         """Write a failure for a client that got its 200 before there was an answer."""
@@ -249,7 +309,11 @@ class Exchange:
             provider=deployment.provider.name,
             media_type=stream.media_type,
         )
-        return self.dialect.encoder(self.call, answer)
+        encoder = self.dialect.encoder(self.call, answer)
+        if not (self.principal.keep_texts and isinstance(self.call, ChatRequest)):
+            return encoder
+        self._transcript = Transcript(encoder)
+        return self._transcript
 
     def _answer(
         self, language: str, model: str, *, provider: str = "", media_type: str = JSON_TYPE
@@ -263,7 +327,7 @@ class Exchange:
             media_type=media_type,
             provider=provider,
             request_id=self.receipt.request_id,
-            funds=self._funds,
+            funds=self._holding.funds,
         )
 
     def _may_repeat(self, terms: Terms) -> bool:
@@ -285,101 +349,80 @@ class Exchange:
             if self._repeatable:
                 relay.rerun(stream.decoder, stream.head)
             else:
-                self.receipt.model, self.receipt.price_version = (
-                    winner.terms.model,
-                    winner.terms.price_version,
-                )
+                self._won(winner)
                 relay.restart(stream.decoder, self._encoder(stream), self._meter(winner.terms), stream.head)
 
     def _outcome(self, told: GatewayError | None) -> Outcome:
         if self.left:
             return "client_abort"
+        if self._replayed:
+            return "replayed"
         if told is None:
             return "ok" if self.relay is not None and self.relay.done else "shutdown"
         if told.detail.get("reason") == "draining":
             return "shutdown"
-        if told.name == "insufficient_credits" or told.name == "internal_error":  # noqa: PLR1714 - mypy narrows
-            return told.name
+        if told.name == "key_revoked":
+            return "revoked"
+        if told.name == "internal_error":
+            return "internal_error"
+        if told.name == "insufficient_credits" or (self.receipt.attempts and told.name in _UNPAID):
+            return "insufficient_credits"
         return "upstream_error" if self.receipt.attempts else "refused"
 
     def _plan(self) -> Plan:
-        receipt = self.receipt
         now = datetime.fromtimestamp(self.core.unix_time(), UTC)
         outlook = self.core.health.outlook(trio.current_time())
         plan = self.plan = self.core.router.plan(self.call, self.principal, now, outlook)
-        receipt.model, receipt.price_version = plan.first.model, plan.first.price_version
+        self._won(plan.candidates[0])
         return plan
 
-    async def _admit(self, plan: Plan, weight: Weight) -> Admitted:
-        """Take the hold. From the moment it is submitted, `close` ends it, answered or not."""
-        receipt, principal = self.receipt, self.principal
-        receipt.held = weight.hold if plan.ceiling is None else min(weight.hold, plan.ceiling)
-        self._admission = self.core.desk.submit(
-            Admit(
-                op_id=f"{self.generation_id}:admit",
-                hold_id=self.generation_id,
-                account=principal.account,
-                key_id=principal.key_id,
-                project=principal.project,
-                amount=receipt.held,
-                tokens=weight.tokens,
-                at=self._now(),
-                limits=principal.limits,
-                request_id=receipt.request_id,
-                price_version=plan.first.price_version,
-            )
-        )
+    def _won(self, candidate: Candidate) -> None:
+        """Take note of whose answer it is, as far as that is known, and who pays for it."""
+        receipt, terms = self.receipt, candidate.terms
+        receipt.model, receipt.price_version = terms.model, terms.price_version
+        receipt.funding = "credits" if candidate.own is None else "byok"
+
+    async def _funded(self, plan: Plan, contest: Contest) -> Admitted:
+        """Take the hold, and open the account's own keys. One out of credit is left with those."""
         try:
-            result = await self._admission.wait()
-        except (BankUnavailableError, OutcomeUnknownError) as error:
+            answer = await self._holding.admit(plan, weigh(self.call, plan), self.asked)
+        except GatewayError as error:
+            own = plan.own_alone()
+            if error.name != "insufficient_credits" or own is None:
+                raise
+            contest.plan = self.plan = plan = own
+            answer = await self._holding.admit(plan, weigh(self.call, plan), self.asked)
+        if self.principal.own_keys and plan.own_keys:
+            contest.keys = await self._opened(plan)
+        return answer
+
+    async def _opened(self, plan: Plan) -> dict[int, OpenedKey]:
+        """Have the plan's own keys opened. From here on nobody keeps them but this request."""
+        ids = [key.id for key in plan.own_keys]
+        try:
+            found = {key.id: key for key in await self.core.open_keys(self.principal.account, ids)}
+        except StoreError as error:
             raise ledger_unavailable() from error
-        finally:
-            receipt.admit_seconds = trio.current_time() - receipt.started_at
-        if isinstance(result, Admitted):
-            self._funds.available, self._funds.held = result.available, receipt.held
-            return result
-        self._admission = None
-        if isinstance(result, Refused):
-            raise refusal(result, self.core.settings.money.credits_per_usd)
-        raise ledger_unavailable()
+        if len(found) < len(ids):
+            text = "The account's own key has just been replaced or removed, or cannot be opened."
+            raise GatewayError("byok_key_rejected", text)
+        return found
 
-    def _ask_for_more(self) -> GatewayError | None:
-        held, most = self.receipt.held, self._most()
-        step = max(held, 1) if most is None else min(max(held, 1), most - held)
-        if step <= 0:
-            message = "This request would cost more than it may."
-            self._no_more = GatewayError("permission_denied", message)
-            return self._no_more
-        self._submit_extension(step)
-        return None
-
-    def _most(self) -> int | None:
-        """Return the largest hold this request may have."""
-        own = None if self.plan is None else self.plan.ceiling
-        limits = [limit for limit in (own, self.principal.limits.max_request) if limit is not None]
-        return min(limits, default=None)
-
-    def _submit_extension(self, amount: int) -> None:
-        self._extensions += 1
-        self._extension = self.core.desk.submit(
-            Extend(f"{self.generation_id}:extend{self._extensions}", self.generation_id, amount, self._now())
-        )
-
-    def _extended(self, result: Result) -> int | GatewayError | None:
-        if isinstance(result, Extended):
-            self.receipt.held = result.amount
-            self._funds.available, self._funds.held = result.available, result.amount
-            return result.amount
-        if isinstance(result, Refused):
-            if result.why == "insufficient_credits":
-                self._funds.available = result.available
-            if 0 < result.available < result.required:
-                self._submit_extension(result.available)
-                return None
-            self._no_more = refusal(result, self.core.settings.money.credits_per_usd)
-        else:
-            self._no_more = ledger_unavailable()
-        return self._no_more
+    async def _repeat(self, first: Repeated) -> GatewayError | AnsweredError:
+        """Return what to tell a client that asks again: no hold was opened, and none is for it."""
+        assert self.asked is not None  # noqa: S101 - else nothing is known to repeat
+        self.generation_id = first.hold_id
+        if first.why == "kept":
+            kept = self.core.replies
+            try:
+                reply = await kept.reply(self.principal.account, self.asked.name, first.hold_id)
+            except StoreError:
+                return ledger_unavailable()
+            if reply is not None:
+                self._replayed = True
+                self.receipt.status = reply.status
+                return AnsweredError(reply)
+        return repeated(first, self.core.settings.money.credits_per_usd)
 
     def _bill(self) -> Bill | None:
         """Return what the client pays; None is nothing, so that the hold is voided."""
@@ -415,72 +458,3 @@ class Exchange:
         self.receipt.model, self.receipt.price_version = terms.model, terms.price_version
         meter = self._meter(terms)
         return Bill(meter.usage(), meter.price(meter.usage()), estimated=True)
-
-    def _end_hold(self, bill: Bill | None) -> None:
-        if self._admission is None or isinstance(self._admission.error, BankUnavailableError):
-            return
-        op_id, hold_id, now = f"{self.generation_id}:end", self.generation_id, self._now()
-        if bill is None:
-            end: Settle | Void = Void(op_id, hold_id, now, "failed" if self.receipt.attempts else "unsent")
-        else:
-            basis: Literal["relayed", "usage"] = "relayed" if bill.estimated else "usage"
-            end = Settle(op_id, hold_id, bill.cost, bill.usage.total_tokens, now, basis)
-        self.core.desk.submit(end, record_of(self.receipt))
-
-    def _now(self) -> int:
-        return int(self.core.unix_time() * 1000)
-
-
-def ledger_unavailable() -> GatewayError:
-    """Return the failure of a request that could not be held for."""
-    return GatewayError(
-        "service_unavailable",
-        "The ledger is not available.",
-        retry_after=1,
-        detail={"reason": "ledger"},
-    )
-
-
-def refusal(refused: Refused, credits_per_usd: int) -> GatewayError:
-    """Say to a client why the bank refused."""
-    error = _refusal(refused, credits_per_usd)
-    error.window = window_of(refused)
-    return error
-
-
-def window_of(answer: Admitted | Refused) -> Window | None:
-    """Return where the key stands in its requests per minute, if it has such a limit."""
-    if answer.limit is None or answer.limit_left is None or answer.limit_reset is None:
-        return None
-    return Window(answer.limit, answer.limit_left, answer.limit_reset)
-
-
-def _refusal(refused: Refused, credits_per_usd: int) -> GatewayError:
-    wait = refused.retry_after
-    match refused.why:
-        case "insufficient_credits":
-            return _insufficient(refused, credits_per_usd)
-        case "rate_limit_exceeded":
-            message = "The key's requests per minute are used up."
-            return GatewayError("rate_limit_exceeded", message, retry_after=wait)
-        case "token_budget_exceeded":
-            message = "The key's tokens for today are used up, or would be by this request."
-            return GatewayError("token_budget_exceeded", message, retry_after=wait)
-        case "concurrency_exceeded":
-            message = "The key has as many requests running as it may."
-            return GatewayError("rate_limit_exceeded", message, retry_after=wait or 1)
-        case "request_too_expensive":
-            message = "This request may cost more than the key allows for one."
-            return GatewayError("permission_denied", message)
-        case "permission_denied":
-            return GatewayError("permission_denied", "This account may not spend.")
-
-
-def _insufficient(refused: Refused, credits_per_usd: int) -> GatewayError:
-    amounts = {"required": refused.required, "available": refused.available, "held": refused.held}
-    message = (
-        f"This request needs {credits_text(refused.required, credits_per_usd)} credits "
-        f"(its estimated cost plus 20 %); {credits_text(refused.available, credits_per_usd)} are available."
-    )
-    detail = {name: credits_json(amount, credits_per_usd) for name, amount in amounts.items()}
-    return GatewayError("insufficient_credits", message, retry_after=refused.retry_after, detail=detail)

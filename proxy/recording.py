@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from proxy.bank.record import Record, RecordedAttempt
 from proxy.receipt import Attempt, Receipt
+from proxy.words.call import Call
+from proxy.words.chat import ChatRequest, TextPart
+from proxy.words.spoken import Sizes
+
+_NAME: Final = 200
+"""Characters of a model's name; what is longer was refused."""
 
 
-def record_of(receipt: Receipt) -> Record:
-    """Return what is kept of a finished request: figures and names, never a word of prompt or answer."""
+def record_of(receipt: Receipt, at: float | None = None) -> Record:
+    """Return what is kept of a finished request: figures and names; words only if its account wishes.
+
+    Of one that still runs, at a time by Trio's clock, what would be kept if it ended then at no cost.
+    """
     winner = receipt.winner
+    ended_at = receipt.ended_at if at is None else at
     return Record(
         generation_id=receipt.generation_id,
         request_id=receipt.request_id,
@@ -24,15 +36,43 @@ def record_of(receipt: Receipt) -> Record:
         price_version=receipt.price_version,
         started_at=int(receipt.started_unix * 1000),
         first_token_ms=_milliseconds(receipt.started_at, receipt.first_relayed_at),
-        duration_ms=_milliseconds(receipt.started_at, receipt.ended_at) or 0,
+        duration_ms=_milliseconds(receipt.started_at, ended_at) or 0,
         outcome=receipt.outcome,
         stream=receipt.stream,
-        attempts=tuple([_attempt(attempt, receipt) for attempt in receipt.attempts]),
+        attempts=tuple([_attempt(attempt, receipt, ended_at) for attempt in receipt.attempts]),
+        model_asked=receipt.model_asked[:_NAME],
+        funding=receipt.funding,
+        sizes=receipt.sizes,
+        texts=receipt.texts,
     )
 
 
-def _attempt(attempt: Attempt, receipt: Receipt) -> RecordedAttempt:
-    ended_at = attempt.ended_at if attempt.ended_at is not None else receipt.ended_at
+def sizes_of(call: Call, answer_bytes: int, reasoning_bytes: int, *, limited: bool) -> Sizes | None:
+    """Return how large a chat was; None of other calls. `limited`: its key may not have just any length."""
+    if not isinstance(call, ChatRequest):
+        return None
+    return Sizes(
+        prompt_bytes=call.prompt_bytes,
+        turns=len(call.messages),
+        plain=_is_text(call),
+        answer_bytes=answer_bytes,
+        reasoning_bytes=reasoning_bytes,
+        choices=call.n,
+        open_ended=call.max_tokens is None and not limited,
+    )
+
+
+def _is_text(call: ChatRequest) -> bool:
+    if call.images or call.tools or call.other_tools or call.response_format is not None:
+        return False
+    return all(
+        not message.tool_calls and all(type(part) is TextPart for part in message.content)
+        for message in call.messages
+    )
+
+
+def _attempt(attempt: Attempt, receipt: Receipt, ended_at: float) -> RecordedAttempt:
+    ended_at = ended_at if attempt.ended_at is None else attempt.ended_at
     return RecordedAttempt(
         provider=attempt.provider,
         model=attempt.model,

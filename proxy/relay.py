@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from operator import mul
 from typing import Protocol
 
+from proxy.bank.recorder import Tariff
 from proxy.dialects.base import Bill, Encoder
 from proxy.policy.plan import Terms
 from proxy.rerun import Rerun, Said
@@ -54,6 +55,7 @@ class Meter:
     __slots__ = (
         "_asked",
         "_expected",
+        "_rates",
         "_terms",
         "answer_bytes",
         "hold",
@@ -66,7 +68,8 @@ class Meter:
     def __init__(self, terms: Terms, forecast: Usage, hold: int) -> None:
         self._terms = terms
         self._asked = forecast.asked
-        self._expected = forecast.completion_tokens * terms.ratio // 1000
+        self._rates = terms.price.rates_for(self._asked.prompt_tokens)
+        self._expected = forecast.completion_tokens * terms.counted // 1000
         self.answer_bytes = 0
         self.reasoning_bytes = 0
         self.image_bytes = self._worth_of_an_image()
@@ -86,9 +89,15 @@ class Meter:
         """All text relayed, in bytes."""
         return self.answer_bytes + self.reasoning_bytes
 
+    @property
+    def tariff(self) -> Tariff:
+        """What makes a bill of our own count, wherever it has to be made."""
+        terms = self._terms
+        return Tariff(self._asked, self._rates, terms.price.request, terms.markup, terms.counted)
+
     def usage(self) -> Usage:
         """Return our own count of what was relayed, and of the prompt that led to it."""
-        ratio = self._terms.ratio
+        ratio = self._terms.counted
         return self._asked._replace(
             output=count(self.answer_bytes, ratio), reasoning=count(self.reasoning_bytes, ratio)
         )
@@ -99,8 +108,8 @@ class Meter:
 
     def _worth_of_an_image(self) -> int:
         """Return the bytes of text that cost as much as an image, so that one limit is for both."""
-        rates = self._terms.price.rates_for(self._asked.prompt_tokens)
-        size = MADE_IMAGE_TOKENS * self._terms.ratio // 1000
+        rates = self._rates
+        size = MADE_IMAGE_TOKENS * self._terms.counted // 1000
         return -(-size * rates.output_image // rates.output) if rates.output else size
 
     def _payable_bytes(self, hold: int) -> int | None:
@@ -108,15 +117,14 @@ class Meter:
 
         Two counts (answer and reasoning) round up separately, so one token is kept back.
         """
-        terms = self._terms
-        rates = terms.price.rates_for(self._asked.prompt_tokens)
+        terms, rates = self._terms, self._rates
         dearest = max(rates.output, rates.reasoning)
         if dearest == 0 or terms.markup == 0:
             return None
         payable = hold * terms.markup.denominator * 1_000_000 // terms.markup.numerator
         asked: int = sum(map(mul, self._asked, rates)) + terms.price.request * 1_000_000
         tokens = max((payable - asked) // dearest - 1, 0)
-        return tokens * terms.ratio // 1000
+        return tokens * terms.counted // 1000
 
 
 class Purse(Protocol):
@@ -163,7 +171,7 @@ class Relay:
         starved: the door must wait for the purse before it reads on, and then from the exchange's stream.
         broken: what ended a stream that is to be replaced.
         error: what the client was told, or would have been.
-        progressed: the last `feed` held an event, not comments alone.
+        moved: frames that the last `feed` held; comments are none.
     """
 
     __slots__ = (
@@ -181,7 +189,7 @@ class Relay:
         "done",
         "error",
         "meter",
-        "progressed",
+        "moved",
         "reported",
         "starved",
     )
@@ -205,7 +213,7 @@ class Relay:
         self.reported: UsageReport | None = None
         self.done = False
         self.starved = False
-        self.progressed = False
+        self.moved = 0
         self.error: GatewayError | None = None
         self.broken: UpstreamError | None = None
         self._said = Said() if repeatable else None
@@ -308,7 +316,7 @@ class Relay:
         return Bill(usage, self.meter.price(usage), estimated=True)
 
     def _advance(self, frames: list[Frame]) -> bytes:
-        self.progressed = bool(frames)
+        self.moved = len(frames)
         payable = self._meter(frames)
         if self._said is not None:
             self._said.add(payable)

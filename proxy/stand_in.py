@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import sys
 
 import trio
 
-from proxy.edge.drain import Stop
+from proxy.edge.drain import Stop, heed_signals
 from proxy.edge.http2 import serve_asgi
 from proxy.edge.server import ListenError, listen
 from proxy.settings import Server
@@ -38,15 +37,6 @@ def serve_sim(bind: str) -> int:
 async def _serve(listening: socket.socket) -> None:
     stop = Stop()
     async with trio.open_nursery() as nursery:
-        await nursery.start(_wait_for_signals, stop)
+        await nursery.start(heed_signals, stop)
         await serve_asgi(simulate, listening, Server(drain=0.5), stop=stop)
         nursery.cancel_scope.cancel()
-
-
-async def _wait_for_signals(
-    stop: Stop, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        task_status.started()
-        async for _ in signals:
-            stop.ask()

@@ -10,8 +10,23 @@ from .operation import LOOKING, Operation
 from .schema import Schema, anything, array, boolean, const, integer, nullable, obj, ref, string
 
 _COUNT: Final = nullable(integer())
-_LEFT: Final = obj("limit remaining", limit=_COUNT, remaining=_COUNT, reset=integer("Seconds"))
+_SCOPE: Final = nullable(
+    string("Whose limit it is, where there are several the tightest: `key`, `project`, `plan`")
+)
+_LEFT: Final = obj("limit remaining", limit=_COUNT, remaining=_COUNT, reset=integer("Seconds"), scope=_SCOPE)
 _MOMENT: Final = string(format="date-time")
+_LIMIT: Final = obj("limit remaining", limit=_COUNT, remaining=_COUNT)
+_SHARE: Final = obj(
+    "scope rate_limit tokens_per_day credits_per_day concurrency",
+    scope=string("`key`, `project` or `plan`"),
+    rate_limit=_LIMIT,
+    tokens_per_day=_LIMIT,
+    credits_per_day=obj("limit remaining", limit=nullable(AMOUNT), remaining=nullable(AMOUNT)),
+    concurrency=_LIMIT,
+    max_request_credits=nullable(AMOUNT),
+    max_output_tokens=_COUNT,
+    max_input_tokens=_COUNT,
+)
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "Model": obj(
         "id object created owned_by name provider context_length max_output_tokens capabilities architecture pricing",
@@ -63,8 +78,10 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             models=nullable(array(string(), "What it may use; null is everything")),
             usage=AMOUNT,
             usage_daily=AMOUNT,
-            limit=nullable(AMOUNT),
+            limit=nullable({**AMOUNT, "description": "Credits that a UTC day may cost"}),
             limit_remaining=nullable(AMOUNT),
+            limit_reset=nullable(string("`daily`, at midnight UTC, where there is such a limit")),
+            limit_scope=_SCOPE,
             credits=obj("balance held available", balance=AMOUNT, held=AMOUNT, available=AMOUNT),
             rate_limit=obj(
                 "requests interval remaining reset",
@@ -72,12 +89,14 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                 interval=string(),
                 remaining=_COUNT,
                 reset=integer("Seconds"),
+                scope=_SCOPE,
             ),
             tokens_per_day=_LEFT,
             concurrency=_LEFT,
             max_request_credits=nullable(AMOUNT),
             max_output_tokens=_COUNT,
             max_input_tokens=_COUNT,
+            scopes=array(_SHARE, "Every scope that has limits: the key, its project, its account's plan"),
         ),
     ),
     "Generation": obj(
@@ -93,7 +112,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             streamed=boolean(),
             cancelled=boolean("The client left before the end"),
             outcome=string(
-                "`ok`, `client_abort`, `upstream_error`, `insufficient_credits`, `refused`, `shutdown`"
+                "`ok`, `client_abort`, `upstream_error`, `insufficient_credits`, `refused`, `shutdown`, `revoked`,"
+                " `recovered` (our process was killed)"
             ),
             latency=nullable(integer("Milliseconds to the first token")),
             generation_time=integer("Milliseconds of the whole request"),

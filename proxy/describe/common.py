@@ -15,6 +15,7 @@ MESSAGES: Final[Mapping[Name, str]] = {
     "unsupported_parameter": "'store' is not supported: nothing is kept between requests.",
     "context_length_exceeded": "The prompt is longer than the 8192 tokens of the context window of 'gpt-4'.",
     "invalid_api_key": "Missing or invalid Bearer API key.",
+    "key_revoked": "The key of this request was revoked before its answer was complete.",
     "insufficient_credits": "This request needs 1.2 credits (its estimated cost plus 20 %); 0.5 are available.",
     "model_not_allowed": "This key may not use the model 'openai/gpt-4o'.",
     "permission_denied": "This account may not spend.",
@@ -23,6 +24,9 @@ MESSAGES: Final[Mapping[Name, str]] = {
     "request_timeout": "The request took too long to arrive.",
     "body_too_large": "The body is larger than 1048576 bytes.",
     "unsupported_media_type": "The request's content type must be application/json.",
+    "idempotency_in_progress": "The first request with this Idempotency-Key is still running.",
+    "previous_attempt_partial": "The first request with this Idempotency-Key broke off when it had cost 0.2 credits. See /generation?id=gen_01JD0000000000000000000000; use another key to ask anew.",
+    "idempotency_key_reused": "This Idempotency-Key has been used for a request with another body.",
     "rate_limit_exceeded": "The key's requests per minute are used up.",
     "token_budget_exceeded": "The key's tokens for today are used up, or would be by this request.",
     "model_rate_limited": "Every provider of this model is at its limit.",
@@ -57,6 +61,7 @@ _DETAIL: Final = obj(
     available=AMOUNT,
     held=AMOUNT,
     reason=string("More exactly, where there is more to say"),
+    generation_id=string("The first request with the same `Idempotency-Key`"),
 )
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "Error": obj("error", "A failure, in OpenAI's shape", error=_DETAIL),
@@ -99,6 +104,7 @@ HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "X-Gateway-Model": header("The model's id there"),
     "X-Gateway-Attempts": header("Attempts at providers, the last one included", "integer"),
     "X-Gateway-Cost": header("What a whole answer cost: credits, as a decimal number"),
+    "Idempotency-Replayed": header("`true` where this is the answer to an earlier request with the same key"),
     "Retry-After": header("Seconds to wait before the next try", "integer"),
 }
 ALWAYS: Final = ("X-Request-ID",)
@@ -110,6 +116,15 @@ ADMITTED: Final = (
 )
 ANSWERED: Final = ("X-Gateway-Provider", "X-Gateway-Model", "X-Gateway-Attempts")
 WHOLE: Final = ("X-Gateway-Cost",)
+
+IDEMPOTENCY: Final[Mapping[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A name for this request, to send it again under: for a day the same answer is given, and nothing"
+    " charged. 409 while the first one runs, or where it broke off when it had cost something; 422 for another body.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
 
 MODEL: Final = string(
     "A model id as `provider/model`, an id the operator configured, or an alias: `auto`, `fast`, `smart`, `reason`,"

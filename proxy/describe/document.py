@@ -115,8 +115,9 @@ def _operation(served: Served) -> dict[str, Any]:
         "description": operation.about,
         "responses": _responses(operation, served.dialect),
     }
-    if operation.parameters:
-        found["parameters"] = [dict(each) for each in operation.parameters]
+    parameters = (*operation.parameters, common.IDEMPOTENCY) if operation.repeatable else operation.parameters
+    if parameters:
+        found["parameters"] = [dict(each) for each in parameters]
     if operation.request is not None:
         found["requestBody"] = _body(operation)
     found["x-codeSamples"] = [each._asdict() for each in samples(operation, served.path)]
@@ -159,6 +160,8 @@ def _answer(operation: Operation) -> dict[str, Any]:
     names = [*common.ALWAYS]
     if operation.metered:
         names += [*common.ADMITTED, *common.ANSWERED, *common.WHOLE]
+    if operation.repeatable:
+        names.append("Idempotency-Replayed")
     return {"description": operation.summary, "headers": _headers(names), "content": content}
 
 
@@ -167,7 +170,7 @@ def _refusal(operation: Operation, status: str) -> dict[str, Any]:
     return {
         "description": f"{HTTPStatus(int(status)).phrase}:",
         "headers": _headers(
-            [*common.ALWAYS, "Retry-After"] if status in {"402", "429", "503"} else common.ALWAYS
+            [*common.ALWAYS, "Retry-After"] if status in {"402", "409", "429", "503"} else common.ALWAYS
         ),
         "content": {"application/json": {"schema": schema, "examples": {}}},
     }

@@ -16,6 +16,7 @@ ASKING: Final[tuple[Name, ...]] = (
     "unsupported_parameter",
     "context_length_exceeded",
     "invalid_api_key",
+    "key_revoked",
     "insufficient_credits",
     "model_not_allowed",
     "permission_denied",
@@ -23,6 +24,9 @@ ASKING: Final[tuple[Name, ...]] = (
     "request_timeout",
     "body_too_large",
     "unsupported_media_type",
+    "idempotency_in_progress",
+    "previous_attempt_partial",
+    "idempotency_key_reused",
     "rate_limit_exceeded",
     "token_budget_exceeded",
     "model_rate_limited",
@@ -39,11 +43,19 @@ LOOKING: Final[tuple[Name, ...]] = (
     "service_unavailable",
 )
 """What may come of looking something up."""
-COUNTING: Final[tuple[Name, ...]] = tuple(
-    name
-    for name in ASKING
-    if name not in {"insufficient_credits", "model_rate_limited", "upstream_error", "gateway_timeout"}
+_MODELS_OWN: Final = frozenset(
+    {
+        "insufficient_credits",
+        "key_revoked",
+        "idempotency_in_progress",
+        "previous_attempt_partial",
+        "idempotency_key_reused",
+        "model_rate_limited",
+        "upstream_error",
+        "gateway_timeout",
+    }
 )
+COUNTING: Final[tuple[Name, ...]] = tuple(name for name in ASKING if name not in _MODELS_OWN)
 """What may come of a request that no model answers."""
 
 
@@ -81,3 +93,8 @@ class Operation:
     """Values for its parameters in examples; a `$NAME` is taken from the environment."""
     metered: bool = True
     """It counts against the key's requests, and has a generation."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it heeds an idempotency key."""
+        return "idempotency_in_progress" in self.errors

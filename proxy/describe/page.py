@@ -9,19 +9,22 @@ from html import escape
 from typing import Any, Final
 
 _STYLE: Final = """
-:root{color-scheme:light dark;--line:#8884;--dim:#888;--code:#8881;--link:#2563eb}
-*{box-sizing:border-box}body{margin:0;font:15px/1.55 system-ui,sans-serif;display:flex}
+:root{color-scheme:light dark;--line:#8884;--dim:light-dark(#666,#aaa);--code:#8881;--link:light-dark(#2563eb,#8ab4ff)}
+*{box-sizing:border-box}html{background:Canvas;color:CanvasText}
+body{margin:0;font:15px/1.55 system-ui,sans-serif;display:flex}
 nav{position:sticky;top:0;height:100vh;overflow:auto;flex:0 0 17rem;padding:1.2rem;border-right:1px solid var(--line)}
 nav a{display:block;color:inherit;text-decoration:none;padding:.1rem 0;font-size:.9rem}nav a:hover{color:var(--link)}
 nav h3{margin:1.1rem 0 .2rem;font-size:.75rem;text-transform:uppercase;color:var(--dim)}
 main{flex:1;min-width:0;max-width:62rem;padding:1.2rem 2.2rem 6rem}
 section{border-top:1px solid var(--line);margin-top:2.2rem;padding-top:.4rem}
 code,pre{font:13px/1.5 ui-monospace,monospace}code{background:var(--code);padding:.05rem .25rem;border-radius:3px}
-pre{background:var(--code);padding:.8rem;border-radius:6px;overflow:auto}pre code{background:none;padding:0}
+pre{background:var(--code);padding:.8rem;border-radius:6px;white-space:pre-wrap;overflow-wrap:anywhere}
+pre code{background:none;padding:0}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;
 border-bottom:1px solid var(--line)}th{color:var(--dim);font-weight:500}summary{cursor:pointer;color:var(--link)}
 .path{font:600 1rem ui-monospace,monospace;word-break:break-all}.dim{color:var(--dim)}details{margin:.5rem 0}
 @media(max-width:50rem){body{display:block}nav{position:static;height:auto;border:0}main{padding:1rem}}
+@media print{nav{display:none}pre{border:1px solid var(--line)}section{break-inside:avoid}}
 """
 
 
@@ -40,7 +43,7 @@ def page(document: Mapping[str, Any]) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(info['title'])} API</title><style>{_STYLE}</style></head><body>"
-        f"<nav><b>{escape(info['title'])} {escape(info['version'])}</b>{links}</nav><main>"
+        f'<nav><a href="/">← Dashboard</a><b>{escape(info["title"])} {escape(info["version"])}</b>{links}</nav><main>'
         f"<h1>{escape(info['title'])} API</h1><p>{_prose(info['description'])}</p>{_keys(document)}{body}"
         "</main></body></html>"
     )

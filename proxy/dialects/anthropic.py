@@ -28,6 +28,9 @@ from .base import NO_HEADERS, Answer, Encoder, parse_json
 class AnthropicDialect:
     """Messages, at either base alike."""
 
+    label_header: Final = "request-id"
+    """Where Anthropic's SDKs look (platform.claude.com/docs/en/api/errors, Request id)."""
+
     language: Final = "anthropic"
 
     def parse(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> ChatRequest:

@@ -19,6 +19,7 @@ from proxy.words.catalogue import Offer
 from proxy.words.chat import Frame
 from proxy.words.errors import GatewayError, Window
 from proxy.words.usage import Usage
+from proxy.words.value import value
 
 from .form import Form
 
@@ -56,7 +57,7 @@ class Funds:
         return max(self.available + self.held - cost, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """What an encoder must know of the answer it writes."""
 
@@ -214,9 +215,21 @@ def _deeper_than(value: Any, limit: int) -> bool:
     return True
 
 
+def label_headers(dialect: Dialect, label: str) -> dict[str, str]:
+    """Return the fields that tell a request's label: ours, and where a dialect's own clients look for it.
+
+    A dialect whose clients look elsewhere has its field's name in `label_header`.
+    """
+    own = getattr(dialect, "label_header", None)
+    return {"x-request-id": label} if own is None else {"x-request-id": label, own: label}
+
+
 def error_headers(error: GatewayError) -> dict[str, str]:
     """Return the fields an error brings with it."""
     headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
+    if error.name == "previous_attempt_partial":
+        # OpenAI's and Anthropic's SDKs try again at any other 409, which will never help here.
+        headers["x-should-retry"] = "false"
     return {**headers, **window_headers(error.window)}
 
 

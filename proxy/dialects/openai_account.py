@@ -6,18 +6,20 @@ credits, as exact numbers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from proxy.words.account import Generation, Standing, Tried
+from proxy.words.account import Generation, Left, Share, Standing, Tried
 from proxy.words.money import credits_json
+from proxy.words.principal import ScopeKind
 
 
 def write_standing(standing: Standing, per_usd: int) -> bytes:
     """Write where a key stands, as JSON."""
-    limits = standing.limits
+    limits, cost = standing.limits, standing.cost
 
     def amount(nano: int | None) -> Any:
         return None if nano is None else credits_json(nano, per_usd)
@@ -32,30 +34,44 @@ def write_standing(standing: Standing, per_usd: int) -> bytes:
         "models": None if standing.models is None else list(standing.models),
         "usage": amount(standing.spent),
         "usage_daily": amount(standing.spent_today),
-        "limit": None,
-        "limit_remaining": None,
+        "limit": None if cost is None else amount(cost.limit),
+        "limit_remaining": None if cost is None else amount(cost.left),
+        "limit_reset": None if cost is None else "daily",
+        "limit_scope": _scope(cost),
         "credits": {
             "balance": amount(standing.available + standing.held),
             "held": amount(standing.held),
             "available": amount(standing.available),
         },
         "rate_limit": {
-            "requests": limits.rpm,
+            "requests": None if standing.requests is None else standing.requests.limit,
             "interval": "60s",
-            "remaining": standing.requests_left,
+            "remaining": None if standing.requests is None else standing.requests.left,
             "reset": standing.requests_reset,
+            "scope": _scope(standing.requests),
         },
-        "tokens_per_day": {
-            "limit": limits.tokens_per_day,
-            "remaining": standing.tokens_left,
-            "reset": standing.tokens_reset,
-        },
-        "concurrency": {"limit": limits.concurrency, "remaining": standing.running_left},
+        "tokens_per_day": {**_left(standing.tokens), "reset": standing.tokens_reset},
+        "concurrency": _left(standing.running),
+        "max_request_credits": amount(limits.max_request),
+        "max_output_tokens": limits.max_output,
+        "max_input_tokens": limits.max_input,
+        "scopes": [_share(share, amount) for share in standing.shares],
+    }
+    return orjson.dumps({"data": data})
+
+
+def _share(share: Share, amount: Callable[[int | None], Any]) -> dict[str, Any]:
+    limits = share.limits
+    return {
+        "scope": _whose(share.scope),
+        "rate_limit": {"limit": limits.rpm, "remaining": share.requests},
+        "tokens_per_day": {"limit": limits.tokens_per_day, "remaining": share.tokens},
+        "credits_per_day": {"limit": amount(limits.cost_per_day), "remaining": amount(share.cost)},
+        "concurrency": {"limit": limits.concurrency, "remaining": share.running},
         "max_request_credits": amount(limits.max_request),
         "max_output_tokens": limits.max_output,
         "max_input_tokens": limits.max_input,
     }
-    return orjson.dumps({"data": data})
 
 
 def write_generation(generation: Generation, per_usd: int) -> bytes:
@@ -85,6 +101,21 @@ def write_generation(generation: Generation, per_usd: int) -> bytes:
         "attempts": [_tried(each) for each in generation.attempts],
     }
     return orjson.dumps({"data": data})
+
+
+def _left(left: Left | None) -> dict[str, Any]:
+    if left is None:
+        return {"limit": None, "remaining": None, "scope": None}
+    return {"limit": left.limit, "remaining": left.left, "scope": _scope(left)}
+
+
+def _scope(left: Left | None) -> str | None:
+    return None if left is None else _whose(left.scope)
+
+
+def _whose(scope: ScopeKind) -> str:
+    """Say whose limit it is; those of an account are its plan's."""
+    return "plan" if scope == "account" else scope
 
 
 def _tried(attempt: Tried) -> dict[str, Any]:

@@ -100,6 +100,9 @@ class ASGIRequest:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
+    def tell_gone(self, gone: Callable[[], None] | None) -> None:
+        """See `http.Request`: it shows only to who reads on."""
+
 
 class ASGIReply:
     """An answer as ASGI sends it. `nursery` lasts as long as the request."""

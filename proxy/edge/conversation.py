@@ -9,19 +9,28 @@ from typing import Final
 
 import trio
 
-from proxy.dialects.base import EVENT_STREAM, error_headers, window_headers
-from proxy.exchange import Exchange, window_of
+from proxy.admission import window_of
+from proxy.dialects.base import EVENT_STREAM, error_headers, label_headers, window_headers
+from proxy.exchange import AnsweredError, Exchange
 from proxy.relay import Relay
 from proxy.words.errors import GatewayError
+from proxy.words.idempotency import Reply as KeptReply
 from proxy.words.money import credits_text
+from proxy.words.revocation import Revocation
 from proxy.words.sse import KEEP_ALIVE
 
-from .drain import draining
+from .copying import CopyingTransfer
+from .directory import revoked
 from .http import JSON, ClientGoneError, Reply
 from .transfer import COMMENT_EVERY, Transfer
 
 FIRST_COMMENT_AFTER: Final = 10.0
 """Seconds a stream's status line waits for the first event."""
+
+_OF_ONE_REQUEST: Final = frozenset(
+    {"x-request-id", "request-id", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"}
+)
+"""What is not said again with an answer that is given again."""
 
 _log = logging.getLogger("headrace.edge")
 
@@ -65,11 +74,18 @@ class Conversation:
         if self._expelled is not None:
             await self._say_goodbye(self._expelled)
 
-    def expel(self) -> None:
+    def expel(self, why: GatewayError) -> None:
         """Stop now, settle, and tell the client why, in-band where there is no other way."""
-        if not self._over:
-            self._expelled = draining()
+        if not self._over and self._expelled is None:
+            self._expelled = why
             self._scope.cancel()
+
+    def revoke(self, revocation: Revocation) -> None:
+        """Expel who asks by a key that has just ended, if this is one."""
+        principal, receipt = self._exchange.principal, self._exchange.receipt
+        if revocation.ends(principal) and not self._over:
+            receipt.revoked_unix = revocation.at
+            self.expel(revoked())
 
     def gone(self) -> None:
         """Stop everything now, whoever is waiting for what; see `http.Watcher`."""
@@ -81,17 +97,20 @@ class Conversation:
 
     def overdue(self) -> tuple[int, Mapping[str, str], bytes]:
         """Keep a silent stream open; see `http.Watcher`."""
-        self._started = True
+        self._start()
         self.alarm = trio.current_time() + COMMENT_EVERY
         return 200, {**_streaming(EVENT_STREAM), **self._identity()}, KEEP_ALIVE
 
     async def _answer(self) -> None:
         exchange = self._exchange
         error: GatewayError | None = None
+        kept: KeptReply | None = None
         try:
             await self._relay(await exchange.open())
         except GatewayError as failure:
             error = failure
+        except AnsweredError as answered:
+            kept = answered.reply
         except ClientGoneError:
             self._take_back()
             exchange.leave()
@@ -107,15 +126,20 @@ class Conversation:
             exchange.close(error)
         if error is not None:
             await self._fail(error)
+        elif kept is not None:
+            await self._replay(kept)
 
     async def _relay(self, relay: Relay) -> None:
         exchange = self._exchange
         assert exchange.stream is not None  # noqa: S101 - open() returned
-        transfer = Transfer(exchange, relay, exchange.stream)
+        if exchange.asked is None:
+            transfer = Transfer(exchange, relay, exchange.stream)
+        else:
+            transfer = CopyingTransfer(exchange, relay, exchange.stream, self._kept_headers)
         self.alarm = math.inf
         if exchange.call.stream:
             if not self._started:
-                self._started = True
+                self._start()
                 await self._reply.start(200, {**_streaming(relay.media_type), **self._headers()})
             await self._reply.relay(transfer)
         else:
@@ -124,6 +148,11 @@ class Conversation:
         self._over = True
         if relay.error is None:
             await exchange.stream.drain()
+
+    def _start(self) -> None:
+        """Take note that the client is told 200, whatever comes of it."""
+        self._started = True
+        self._exchange.receipt.status = 200
 
     def _take_back(self) -> None:
         """Do not bill what has not left; without effect once the bill is settled."""
@@ -143,6 +172,20 @@ class Conversation:
         elif exchange.call.events:
             await self._reply.send(exchange.late_failure(error))
             await self._reply.end()
+
+    async def _replay(self, kept: KeptReply) -> None:
+        """Answer as the first time, a stream as a stream."""
+        self.alarm = math.inf
+        self._over = True
+        labels = label_headers(self._exchange.dialect, self._label)
+        headers = {**kept.headers, **labels, "idempotency-replayed": "true"}
+        if not self._exchange.call.stream:
+            await self._reply.whole(kept.status, headers, kept.body)
+            return
+        if not self._started:
+            await self._reply.start(kept.status, headers)
+        await self._reply.send(kept.body)
+        await self._reply.end()
 
     def _cut_short(self, error: GatewayError) -> None:
         """Settle an answer that goes no further. One that only lacks its end gets it."""
@@ -164,7 +207,8 @@ class Conversation:
 
     def _identity(self) -> dict[str, str]:
         exchange = self._exchange
-        headers = {"x-request-id": self._label, "x-generation-id": exchange.generation_id}
+        headers = label_headers(exchange.dialect, self._label)
+        headers["x-generation-id"] = exchange.generation_id
         if exchange.admitted is not None:
             headers |= window_headers(window_of(exchange.admitted))
         return headers
@@ -188,6 +232,14 @@ class Conversation:
         if exchange.receipt.model != exchange.call.model:
             told.append(f"model={exchange.receipt.model}")
         return ";".join(told)
+
+    def _kept_headers(self, relay: Relay) -> dict[str, str]:
+        """Return what is to be said again with this answer, should it be asked for again."""
+        if self._exchange.call.stream:
+            headers = {**_streaming(relay.media_type), **self._headers()}
+        else:
+            headers = self._whole_headers(relay)
+        return {name: value for name, value in headers.items() if name not in _OF_ONE_REQUEST}
 
     def _whole_headers(self, relay: Relay) -> dict[str, str]:
         headers = {"content-type": relay.media_type, **self._headers()}

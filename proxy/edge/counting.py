@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 
 import trio
 
-from proxy.bank.ops import Admit, Admitted, BankUnavailableError, OutcomeUnknownError, Refused, Void
+from proxy.admission import admission, admitted, may_be_open, window_of
+from proxy.bank.ops import Admitted, Void
 from proxy.dialects.base import window_headers
-from proxy.exchange import Core, ledger_unavailable, refusal, window_of
+from proxy.exchange import Core
 from proxy.words.call import Call
 from proxy.words.ids import new_generation_id
 from proxy.words.principal import Principal
@@ -38,30 +39,9 @@ async def count_tokens(
 
 
 async def _admitted(core: Core, principal: Principal, hold: str, label: str, now: int) -> Admitted:
-    ticket = core.desk.submit(
-        Admit(
-            op_id=f"{hold}:admit",
-            hold_id=hold,
-            account=principal.account,
-            key_id=principal.key_id,
-            project=principal.project,
-            amount=0,
-            tokens=0,
-            at=now,
-            limits=principal.limits,
-            request_id=label,
-            price_version="",
-        )
-    )
+    ticket = core.desk.submit(admission(hold, principal, label, now, amount=0, tokens=0, price_version=""))
     try:
-        result = await ticket.wait()
-    except (BankUnavailableError, OutcomeUnknownError) as error:
-        raise ledger_unavailable() from error
+        return await admitted(ticket, core.settings.money.credits_per_usd)
     finally:
-        if not isinstance(ticket.result, Refused) and not isinstance(ticket.error, BankUnavailableError):
+        if may_be_open(ticket):
             core.desk.submit(Void(f"{hold}:end", hold, now, "unsent"))
-    if isinstance(result, Refused):
-        raise refusal(result, core.settings.money.credits_per_usd)
-    if not isinstance(result, Admitted):
-        raise ledger_unavailable()
-    return result

@@ -1,7 +1,9 @@
 """Keys to principals, remembered.
 
-A key with a wrong checksum is refused without a look-up. Others are looked up once by digest and kept,
-hits and misses alike, in two bounded tables; whoever makes, changes or revokes a key calls `forget`.
+A key is looked up once, by its digest, however many requests come with it at a time, and kept in one of two
+bounded tables, as a hit or as a miss. One with a wrong checksum is refused without a look-up, and not kept.
+Whoever makes, changes or revokes a key calls `forget`. A key that expires takes effect with the next request;
+one that runs is finished.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+import trio
+
+from proxy.admission import ledger_unavailable
 from proxy.bank.store import StoreError
-from proxy.exchange import ledger_unavailable
 from proxy.words.errors import GatewayError
 from proxy.words.ids import key_digest, key_kind
 from proxy.words.principal import Principal
@@ -20,7 +24,11 @@ _SIZE: Final = 10_000
 
 
 class Directory:
-    """Who is calling."""
+    """Who is calling.
+
+    Attributes:
+        changes: how often it was told to forget; who was known before may be another afterwards.
+    """
 
     def __init__(
         self,
@@ -35,7 +43,8 @@ class Directory:
         self._size = size
         self._known: OrderedDict[bytes, Principal] = OrderedDict()
         self._unknown: OrderedDict[bytes, None] = OrderedDict()
-        self._changes = 0
+        self._searches: dict[bytes, _Search] = {}
+        self.changes = 0
 
     async def authenticate(self, headers: Mapping[str, str]) -> Principal:
         """Return the principal of the key in `Authorization: Bearer` or `x-api-key`.
@@ -44,35 +53,56 @@ class Directory:
             GatewayError: `invalid_api_key`, in the same words whatever is wrong with it.
         """
         key = offered_key(headers)
-        kind = key_kind(key)
-        if kind is None:
-            raise unauthorized()
-        principal = await self._find(key_digest(self._pepper, key))
+        digest = key_digest(self._pepper, key)
+        principal = self._known.get(digest)
+        if principal is None and key_kind(key) is not None:
+            principal = await self._find(digest)
         if principal is None or _expired(principal, self._unix_time()):
             raise unauthorized()
-        if kind == "mcp":
+        if principal.kind == "mcp":
             raise GatewayError("permission_denied", "This key is for the MCP endpoint only.")
         return principal
 
     def forget(self) -> None:
         """Drop everything: some key was made, changed or revoked."""
-        self._changes += 1
+        self.changes += 1
         self._known.clear()
         self._unknown.clear()
+        # Who asks from now on must not hear what was read before.
+        self._searches.clear()
+
+    def dismiss(self, why: Callable[[], GatewayError]) -> None:
+        """Let nobody wait any longer for a key that is being looked up; `why` makes what each is told."""
+        for search in self._searches.values():
+            search.fail(why)
+            search.scope.cancel()
 
     async def _find(self, digest: bytes) -> Principal | None:
-        principal = self._known.get(digest)
-        if principal is not None:
-            return principal
         if digest in self._unknown:
             return None
-        changes = self._changes
+        while (search := self._searches.get(digest)) is not None:
+            await search.over.wait()
+            if search.told:
+                return search.outcome()
+        return await self._search(digest)
+
+    async def _search(self, digest: bytes) -> Principal | None:
+        changes = self.changes
+        search = self._searches[digest] = _Search()
         try:
-            principal = await self._lookup(digest)
-        except StoreError as error:
-            raise ledger_unavailable() from error
+            with search.scope:
+                search.found = await self._lookup(digest)
+                search.told = True
+        except StoreError:
+            search.fail(ledger_unavailable)
+        finally:
+            # After a change it is another's place.
+            if self._searches.get(digest) is search:
+                del self._searches[digest]
+            search.over.set()
+        principal = search.outcome()
         # What was read before a change must not be remembered after it.
-        if changes == self._changes:
+        if changes == self.changes:
             self._remember(digest, principal)
         return principal
 
@@ -86,6 +116,34 @@ class Directory:
                 table.popitem(last=False)
 
 
+class _Search:
+    """A look-up under way, for all who want the same key.
+
+    Attributes:
+        told: whether it has an outcome; without one, whoever looked it up has left.
+        failed: makes what is told instead of an outcome.
+    """
+
+    __slots__ = ("_failed", "found", "over", "scope", "told")
+
+    def __init__(self) -> None:
+        self.scope = trio.CancelScope()
+        self.over = trio.Event()
+        self.told = False
+        self.found: Principal | None = None
+        self._failed: Callable[[], GatewayError] | None = None
+
+    def fail(self, why: Callable[[], GatewayError]) -> None:
+        """Have everybody told what `why` makes."""
+        self._failed, self.told = why, True
+
+    def outcome(self) -> Principal | None:
+        """Return whose key it is, if anybody's. Raises GatewayError."""
+        if self._failed is not None:
+            raise self._failed()
+        return self.found
+
+
 def offered_key(headers: Mapping[str, str]) -> str:
     """Return the key a client sent, or an empty string."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
@@ -95,8 +153,13 @@ def offered_key(headers: Mapping[str, str]) -> str:
 
 
 def unauthorized() -> GatewayError:
-    """Return the one refusal of every bad key."""
+    """Return the one refusal of every bad key, wherever it stood."""
     return GatewayError("invalid_api_key", "Missing or invalid Bearer API key.")
+
+
+def revoked() -> GatewayError:
+    """Return what is told of a request whose key ended while it ran."""
+    return GatewayError("key_revoked", "The key of this request was revoked before its answer was complete.")
 
 
 def _expired(principal: Principal, now: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,6 +15,8 @@ _HURRIED: Final = 1.5
 """Seconds for what still runs, once somebody is in a hurry."""
 _LAST_WORDS: Final = 0.5
 """Seconds for those that are sent away to tell their clients, and to settle."""
+_TURNS: Final = 10
+"""Of the loop, at least, in that time: on a machine that stands still it would be over before they ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,22 @@ class Stop:
         (self.hurried if self.asked.is_set() else self.asked).set()
 
 
+async def heed_signals(
+    stop: Stop,
+    hung_up: Callable[[], None] = lambda: None,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Ask for the stop at each SIGTERM and SIGINT, and call `hung_up` at each SIGHUP, until cancelled."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        task_status.started()
+        async for number in signals:
+            if number == signal.SIGHUP:
+                hung_up()
+            else:
+                stop.ask()
+
+
 async def drain(seconds: float, stop: Stop, expel: Callable[[], None], cut: Callable[[], None]) -> None:
     """Wait `seconds`, or two once the stop is hurried; then `expel`, and a moment later `cut`.
 
@@ -38,7 +57,8 @@ async def drain(seconds: float, stop: Stop, expel: Callable[[], None], cut: Call
         patience.deadline = min(patience.deadline, trio.current_time() + _HURRIED)
         await trio.sleep_forever()
     expel()
-    await trio.sleep(_LAST_WORDS)
+    for _ in range(_TURNS):
+        await trio.sleep(_LAST_WORDS / _TURNS)
     cut()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from proxy.words.errors import GatewayError
@@ -47,6 +47,10 @@ class Request(Protocol):
 
     async def wait_gone(self) -> None:
         """Return when the client has left, or has closed its sending side."""
+        ...
+
+    def tell_gone(self, gone: Callable[[], None] | None) -> None:
+        """Call `gone` once the client has left, if that shows before the body is read; None: no longer."""
         ...
 
 

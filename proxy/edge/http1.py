@@ -31,7 +31,6 @@ from .http1_reply import Clock
 from .http1_secure import SecurePeer
 from .http2 import Hypercorn
 from .lifespan import App, lifespan
-from .load import watched
 from .poll import Poll
 from .porter import Porter
 from .routes import Routes, dialect_of
@@ -74,7 +73,7 @@ async def serve_http1(
         clock,
     )
     doorman = _Doorman(listening, service, hypercorn.config.create_ssl_context())
-    with listening, poll, watched(routes.load):
+    with listening, poll, routes.load.begun_in_turns(poll):
         async with lifespan(cold), trio.open_nursery() as background:
             background.start_soon(poll.run)
             background.start_soon(doorman.sweep)

@@ -83,9 +83,17 @@ class Connection:
             self.peer.close()
 
     def stop(self) -> None:
-        """Serve no further request: what is idle ends at once, what is busy after its answer."""
-        if not self._busy:
+        """Serve no further request: what is idle ends at once, what is busy after its answer.
+
+        Who has just come could not know, and has a moment for a first request.
+        """
+        if self._busy:
+            return
+        if self._served:
             self.peer.stop_reading()
+        else:
+            last = trio.current_time() + self._service.limits.first
+            self.peer.deadline = min(self.peer.deadline, last)
 
     async def _serve(self) -> None:
         peer, service = self.peer, self._service
@@ -114,7 +122,7 @@ class Connection:
         """Read the next head; None where there is no further request for us."""
         peer, service = self.peer, self._service
         data, self._held = self._held, b""
-        peer.deadline = trio.current_time() + service.idle
+        peer.deadline = trio.current_time() + (service.limits.first if service.stopping else service.idle)
         begun = False
         try:
             while True:
@@ -129,7 +137,7 @@ class Connection:
                     if not begun:
                         begun = True
                         peer.deadline = trio.current_time() + service.limits.head
-                elif service.stopping:
+                elif service.stopping and self._served:
                     return None
                 peer.porter = None if data or peer.secure else self._turn_away
                 more = await peer.receive()

@@ -17,6 +17,7 @@ class Limits:
             sends is thrown away meanwhile.
         sweep: between two looks at all of these.
         pause: without accepting, where the process has no file descriptors left.
+        first: for the first request of a client who has come just before a stop.
         connections: at once.
     """
 
@@ -28,4 +29,5 @@ class Limits:
     linger_bytes: int = 32 * 1024 * 1024
     sweep: float = 0.5
     pause: float = 0.1
+    first: float = 2.0
     connections: int = 10_000

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -118,6 +119,12 @@ class Http1Request:
         """Return when the client has left, or has closed its sending side."""
         await self.peer.wait_gone()
 
+    def tell_gone(self, gone: Callable[[], None] | None) -> None:
+        """See `http.Request`. It owns the peer until it is told None."""
+        self.peer.owner = None if gone is None else _Waiting(gone)
+        if gone is not None and self.peer.gone:
+            gone()
+
     def _take(self, data: bytes) -> tuple[bytes, bytes]:
         try:
             return self._framing.take(data)
@@ -147,3 +154,16 @@ class Http1Request:
             self.broken = True
             raise GatewayError("request_timeout", "The request's body came too slowly.")
         raise ClientGoneError
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Who owns a peer before its request is read, and hears of nothing but its leaving."""
+
+    gone: Callable[[], None]
+
+    def flushed(self) -> None:
+        """Nothing was sent yet."""
+
+    def overdue(self) -> None:
+        """There is no deadline yet."""

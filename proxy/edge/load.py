@@ -1,127 +1,212 @@
-"""Whether one more request can be taken in: by how many run, the memory they take, and how late we are.
+"""Whether one more request can be taken in, and when it is begun: by how many run, how many wait, and memory.
 
-*Late.* The event loop goes in turns: it asks the kernel what has come, then lets every task have its go.
-What comes meanwhile waits for the next turn, so that the length of a turn is how late we are. Some seconds
-of long ones in a row are no burst, and from then on, until nobody had to be sent away for a while, a request
-is let in only after a short turn, and few in each: those that are in keep the loop busy, and the others
-learn it soon. The idea of judging a queue by its age is CoDel's (RFC 8289); this one cannot be measured
-by the age of what is in it, for the kernel does not tell.
+The event loop goes in turns: it asks the kernel what has come, then lets every task have its go. What comes
+meanwhile waits for the next turn. So that turns stay short, a few requests are begun in each, and the others
+wait in one line, first come, first served. Where many streams run, turns are long whoever is begun in them:
+then more may be begun, by how much the streams have moved, lest the line stand still behind them. It has
+room for a burst. Where it has not been empty for seconds it is no burst that stands there: then it may only
+be as long as to be served in a moment. To mind a standing line alone, and to measure it by time, is CoDel's
+idea (RFC 8289).
 """
 
 from __future__ import annotations
 
 import math
 import os
-import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
 from proxy.words.errors import GatewayError
 
+from .poll import BATCH, Gate, Poll
+
 _LOOK_EVERY: Final = 0.5
 """Seconds between two looks at the memory."""
-_LONG: Final = 0.1
-"""Seconds of a long turn."""
-_LASTING: Final = 5.0
-"""Seconds of long turns in a row. A burst of a thousand requests makes some, and is answered."""
-_SHORT: Final = 0.015
-"""Seconds of a turn after which there is room, once there was none."""
-_AT_ONCE: Final = 8
-"""Requests let in after it: each keeps us busy for a millisecond, at most."""
-_AT_LEAST: Final = 200
-"""Requests a second let in after longer turns, lest all we do is to send requests away."""
-_CALM: Final = 1.0
-"""Seconds without anybody sent away, after which all is as it was."""
+_AT_ONCE: Final = 6
+"""Requests begun in a turn of the loop, at least: each keeps us busy for a millisecond, about."""
+_AT_MOST: Final = 32
+"""The same beside running streams."""
+_FRAMES: Final = 4
+"""Frames that running streams have moved in a turn, for each request begun in the next.
+
+What is begun may take several times as long as they did: streams that are slow for a while are better than
+a request that is refused. They are counted, and the turn not timed: a clock would count what was begun as
+well, so that each long turn made a longer one, and what a neighbour on the machine took away.
+"""
+_STANDING: Final = 5.0
+"""Seconds in which a burst is served. A line that was not empty for as long is a standing one."""
+_MOMENT: Final = 0.1
+"""Seconds in which a standing line should be served."""
 _STATM: Final = Path("/proc/self/statm")
 _PAGE: Final = os.sysconf("SC_PAGESIZE")
 
 
+class Caller(Protocol):
+    """Who may have to wait: a `http.Request`, whose client may leave meanwhile."""
+
+    def tell_gone(self, gone: Callable[[], None] | None) -> None:
+        """Call `gone` once the client has left; None: no longer."""
+        ...
+
+
 class Load:
-    """The requests that run, and their bounds.
+    """The requests that run or wait, and their bounds. Until it is `begun_in_turns` nobody waits.
 
     Attributes:
-        running: how many there are.
+        running: how many run.
         shed: how many were sent away.
     """
 
     __slots__ = (
-        "_granted",
+        "_at_once",
+        "_begun",
+        "_counted_from",
+        "_expected",
         "_heavy",
-        "_late_until",
-        "_long",
+        "_knocked",
+        "_line",
         "_looked_at",
         "_max_memory",
+        "_max_queue",
         "_max_requests",
-        "_passes",
+        "_pace",
+        "_ring",
         "_room",
-        "_turned_at",
+        "_standing_since",
         "running",
         "shed",
     )
 
-    def __init__(self, max_requests: int, max_memory: int = 0) -> None:
+    def __init__(self, max_requests: int, max_memory: int = 0, max_queue: int = 2000) -> None:
         """Take the bounds; `max_memory` is in resident bytes, and 0 where there is none."""
         self._max_requests = max_requests
         self._max_memory = max_memory
+        self._max_queue = max_queue
         self._looked_at = -math.inf
         self._heavy = False
-        self._turned_at = self._late_until = -math.inf
-        self._long = 0.0
-        self._room = self._granted = self._passes = 0
+        self._line: OrderedDict[_Place, None] = OrderedDict()
+        self._standing_since = self._counted_from = math.inf
+        self._begun, self._pace = 0, 0.0
+        """Requests begun since then; in a moment, when it was last counted."""
+        self._expected = self._knocked = 0
+        """Who was let through and has not entered: in the last turn, in this one."""
+        self._ring: Callable[[], None] | None = None
+        self._room = self._at_once = _AT_ONCE
         self.running = 0
         self.shed = 0
 
-    def turned(self, seconds: float, now: float) -> None:
-        """Take note of a turn of the event loop, which ended `now`, by any clock."""
-        self._turned_at = now
-        if seconds < _LONG:
-            self._long = 0.0
-        else:
-            self._long += seconds
-            if self._long >= _LASTING:
-                self._late_until = now + _CALM
-        self._room = _AT_ONCE if seconds < _SHORT else math.ceil(seconds * _AT_LEAST)
-        self._passes, self._granted = self._granted, 0
-
-    def enter(self) -> bool:
-        """Count one more request, if it can be taken in; whoever entered has to leave."""
-        if self._passes:
-            self._passes -= 1
-        elif not self._has_room():
-            return False
-        self.running += 1
-        return True
+    @property
+    def waiting(self) -> int:
+        """How many wait in line."""
+        return len(self._line)
 
     @property
     def tight(self) -> bool:
-        """Whether one more request may well be one too many."""
-        return self._turned_at < self._late_until or self.running >= self._max_requests or self._heavy
+        """Whether one more request may well be one too many, before this turn is over."""
+        return self._is_full(BATCH) or self._heavy
 
     def knock(self) -> bool:
-        """Tell whether a request that has just come may `enter` in the next turn; else it was sent away."""
+        """Tell whether a request that has just come may `enter`; else it was sent away.
+
+        Who may is expected, until the turn after the next.
+        """
         room = self._has_room()
-        self._granted += room
+        self._knocked += room
         return room
 
-    def _has_room(self) -> bool:
-        if self.running >= self._max_requests or (self._max_memory and self._is_heavy()):
-            self.shed += 1
+    async def enter(self, caller: Caller) -> bool:
+        """Count one more request, when its turn has come, if it can be taken in.
+
+        Whoever entered has to leave. A client that leaves gives up its place. Cancelling does so as well.
+        """
+        if self._expected:
+            self._expected -= 1
+        elif self._knocked:
+            self._knocked -= 1
+        elif not self._has_room():
             return False
-        if self._turned_at < self._late_until:
-            if not self._room:
-                self.shed += 1
-                self._late_until = self._turned_at + _CALM
-                return False
-            self._room -= 1
+        if self._ring is not None and (self._line or not self._room):
+            return await self._wait(caller, self._ring)
+        self._begin()
         return True
 
     def leave(self) -> None:
         """Count one request less."""
         self.running -= 1
+
+    def turn(self, moved: int) -> None:
+        """Begin those whose turn it is; in the last one, so many frames of streams were moved."""
+        self._expected, self._knocked = self._knocked, 0
+        self._room = self._at_once = min(max(_AT_ONCE, moved // _FRAMES), _AT_MOST)
+        if self._line:
+            self._count()
+        while self._line and self._room:
+            place, _ = self._line.popitem(last=False)
+            self._begin()
+            place.open(begun=True)
+        if self._line and self._ring is not None:
+            self._ring()
+
+    def dismiss(self) -> None:
+        """Send away all who wait."""
+        for place in self._line:
+            place.open(begun=False)
+        self.shed += len(self._line)
+        self._line.clear()
+
+    def _begin(self) -> None:
+        self._room -= 1
+        self._begun += 1
+        self.running += 1
+
+    def _count(self) -> None:
+        """Find out how many are begun in a moment, once in each."""
+        now = trio.current_time()
+        took = now - self._counted_from
+        if took >= _MOMENT:
+            self._pace = self._begun * _MOMENT / took
+            self._counted_from, self._begun = now, 0
+
+    async def _wait(self, caller: Caller, ring: Callable[[], None]) -> bool:
+        place = _Place()
+        if not self._line:
+            self._standing_since = self._counted_from = trio.current_time()
+            self._begun = 0
+            ring()
+        self._line[place] = None
+
+        def gone() -> None:
+            if place in self._line:
+                del self._line[place]
+                place.open(begun=False)
+
+        caller.tell_gone(gone)
+        try:
+            if place in self._line:  # else it has left already, and nobody will open
+                await place.gate.wait()
+        finally:
+            self._line.pop(place, None)
+            caller.tell_gone(None)
+        return place.begun
+
+    def _has_room(self) -> bool:
+        room = not self._is_full(1) and not (self._max_memory and self._is_heavy())
+        self.shed += not room
+        return room
+
+    def _is_full(self, more: int) -> bool:
+        """Tell whether so many more would be too many."""
+        waiting = len(self._line) + self._expected + self._knocked
+        if waiting + more > self._max_queue or self.running + waiting >= self._max_requests:
+            return True
+        if not self._line or trio.current_time() < self._standing_since + _STANDING:
+            return False
+        return waiting >= max(self._pace, self._at_once)
 
     def _is_heavy(self) -> bool:
         now = trio.current_time()
@@ -130,33 +215,29 @@ class Load:
             self._heavy = resident_bytes() > self._max_memory
         return self._heavy
 
-
-class Turns(trio.abc.Instrument):
-    """Tells how long each turn of the event loop takes, without the time it waits."""
-
-    def __init__(self, turned: Callable[[float, float], None]) -> None:
-        self._turned = turned
-        self._began = time.monotonic()
-
-    def before_io_wait(self, timeout: float) -> None:
-        """Every task has had its go."""
-        now = time.monotonic()
-        self._turned(now - self._began, now)
-
-    def after_io_wait(self, timeout: float) -> None:
-        """The kernel has told what has come."""
-        self._began = time.monotonic()
+    @contextmanager
+    def begun_in_turns(self, poll: Poll) -> Iterator[None]:
+        """Begin requests by the turns of a poll, which brings them, for the length of the block."""
+        self._ring, poll.turn = poll.ring, self.turn
+        try:
+            yield
+        finally:
+            self._ring = poll.turn = None
+            self.dismiss()
 
 
-@contextmanager
-def watched(load: Load) -> Iterator[None]:
-    """Tell a load of the event loop's turns for the length of the block."""
-    turns = Turns(load.turned)
-    trio.lowlevel.add_instrument(turns)
-    try:
-        yield
-    finally:
-        trio.lowlevel.remove_instrument(turns)
+class _Place:
+    """A place in line."""
+
+    __slots__ = ("begun", "gate")
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+        self.begun = False
+
+    def open(self, *, begun: bool) -> None:
+        self.begun = begun
+        self.gate.open()
 
 
 def resident_bytes() -> int:

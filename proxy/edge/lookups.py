@@ -10,9 +10,10 @@ from urllib.parse import parse_qs
 
 import trio
 
+from proxy.admission import ledger_unavailable
 from proxy.bank.store import StoreError
 from proxy.dialects.base import Dialect, Lister, Teller
-from proxy.exchange import Core, ledger_unavailable
+from proxy.exchange import Core
 from proxy.words.account import Generation, Standing
 from proxy.words.catalogue import Offer
 from proxy.words.errors import GatewayError
@@ -27,6 +28,8 @@ _LISTING_SECONDS: Final = 60.0
 _MAX_ID: Final = 128
 _TURN: Final = 32
 """Models listed before others have a turn."""
+_VARIANTS: Final = 16
+"""Catalogues kept beside the usual one, for accounts with keys where the operator has none."""
 _log = logging.getLogger("headrace.edge")
 
 
@@ -51,6 +54,8 @@ class LookUps:
         self._records = records
         self._offers: tuple[Offer, ...] = ()
         self._listed: dict[Lister, bytes] = {}
+        self._byok_only = frozenset(each.name for each in core.settings.providers if each.byok_only)
+        self._own_offers: dict[frozenset[str], tuple[Offer, ...]] = {}
         self._listed_until = 0.0
 
     async def catalogue(self, request: Request, reply: Reply, dialect: Lister) -> None:
@@ -137,18 +142,31 @@ class LookUps:
                 self._listed_until = now + _LISTING_SECONDS
             self._offers = await self._offered()
             self._listed.clear()
+            self._own_offers.clear()
             self._listed_until = now + _LISTING_SECONDS
-        if principal.models is not None:
+        offers = await self._offered_to(principal)
+        if offers is not self._offers or principal.models is not None:
             may_use = principal.may_use
-            return dialect.models(offer for offer in self._offers if may_use(offer.id, *offer.targets))
+            return dialect.models(offer for offer in offers if may_use(offer.id, *offer.targets))
         if dialect not in self._listed:
             self._listed[dialect] = dialect.models(self._offers)
         return self._listed[dialect]
 
-    async def _offered(self) -> tuple[Offer, ...]:
+    async def _offered_to(self, principal: Principal) -> tuple[Offer, ...]:
+        """Return the catalogue, with what is there for those alone who bring their own key, if it does."""
+        own = self._byok_only.intersection(key.provider for key in principal.own_keys)
+        if not own:
+            return self._offers
+        if own not in self._own_offers:
+            if len(self._own_offers) >= _VARIANTS:
+                self._own_offers.clear()
+            self._own_offers[own] = await self._offered(own)
+        return self._own_offers[own]
+
+    async def _offered(self, own: frozenset[str] = frozenset()) -> tuple[Offer, ...]:
         """Return the catalogue; of a thousand models each takes its time, so others have turns between."""
         offers = []
-        for offer in self._core.router.catalogue(self._now()):
+        for offer in self._core.router.catalogue(self._now(), own):
             offers.append(offer)
             if len(offers) % _TURN == 0:
                 await trio.lowlevel.checkpoint()

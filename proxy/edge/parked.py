@@ -158,6 +158,7 @@ class Parked:
                 if data is None:
                     return
                 out = transfer.take(data)
+                self._poll.moved += transfer.moved
             self._step(out)
             if source.drained and not hurried:
                 return

@@ -21,7 +21,8 @@ READABLE: Final = select.EPOLLIN | LEFT
 WRITABLE: Final = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
 READING: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 BOTH: Final = READING | select.EPOLLOUT
-_BATCH: Final = 512
+BATCH: Final = 512
+"""Sockets that tell something in one turn, at most."""
 _FAILED: Final = "a callback failed"
 _log = logging.getLogger("headrace.edge")
 
@@ -61,14 +62,21 @@ class Gate:
 
 
 class Poll:
-    """Watches sockets. `run` is its task; without it nobody hears anything. `with poll:` closes it."""
+    """Watches sockets. `run` is its task; without it nobody hears anything. `with poll:` closes it.
 
-    __slots__ = ("_again", "_bell", "_epoll", "_wakes")
+    Attributes:
+        turn: is called first in each turn in which anybody has something to tell, with `moved`.
+        moved: frames of streams that callbacks have moved since then, as they count them themselves.
+    """
+
+    __slots__ = ("_again", "_bell", "_epoll", "_wakes", "moved", "turn")
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._wakes: dict[int, Wake] = {}
         self._again: list[tuple[Wake, int]] = []
+        self.turn: Callable[[int], None] | None = None
+        self.moved = 0
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         # Edge-triggered, so that it need not be read: each ring is an event.
         self._epoll.register(self._bell, select.EPOLLIN | select.EPOLLET)
@@ -91,8 +99,12 @@ class Poll:
     def again(self, wake: Wake, events: int) -> None:
         """Call back in the next turn: for one that has more to do than is fair, or must not be told now."""
         if not self._again:
-            os.eventfd_write(self._bell, 1)
+            self.ring()
         self._again.append((wake, events))
+
+    def ring(self) -> None:
+        """Have a turn after this one, whoever has something to tell."""
+        os.eventfd_write(self._bell, 1)
 
     async def run(self) -> NoReturn:
         """Tell those whose sockets have something to tell, until cancelled."""
@@ -101,7 +113,11 @@ class Poll:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
             again, self._again = self._again, []
             # Nobody accepts or connects in between, so a number means the socket it was told of.
-            for fileno, events in poll(0, _BATCH):
+            told = poll(0, BATCH)
+            moved, self.moved = self.moved, 0
+            if self.turn is not None:
+                self.turn(moved)
+            for fileno, events in told:
                 wake = wakes.get(fileno)
                 if wake is not None:
                     try:

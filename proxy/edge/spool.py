@@ -13,6 +13,8 @@ from typing import Any, Final, Self
 
 import trio
 
+from proxy.words.idempotency import Note
+
 IN_MEMORY: Final = 1024 * 1024
 """Bytes of a file that are kept in memory."""
 _PIECE: Final = 256 * 1024
@@ -23,15 +25,17 @@ class Spool:
 
     Attributes:
         kept: the file, where it is in memory.
+        note: is given every byte of the file, in order, if somebody wants to know it again.
     """
 
-    __slots__ = ("_buffer", "_file", "_written", "kept")
+    __slots__ = ("_buffer", "_file", "_written", "kept", "note")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._file: Any = None
         self._written = 0
         self.kept: bytes | None = None
+        self.note: Note | None = None
 
     @property
     def length(self) -> int:
@@ -40,6 +44,8 @@ class Spool:
 
     async def write(self, data: bytes) -> None:
         """Add to its end. Raises OSError where the disk takes no more."""
+        if self.note is not None:
+            self.note(data)
         self._buffer += data
         if len(self._buffer) >= (_PIECE if self._file is not None else IN_MEMORY + 1):
             await self._flush()

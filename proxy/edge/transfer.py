@@ -9,6 +9,7 @@ taken for a slow upstream.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -42,6 +43,7 @@ class Transfer:
         "_comments",
         "_exchange",
         "_idle",
+        "_mark",
         "_progressed_at",
         "_relay",
         "_spoken_at",
@@ -61,9 +63,15 @@ class Transfer:
         self._comments = exchange.call.events
         self._told = exchange.call.stream
         self._idle = timeouts.idle
+        self._mark: Callable[[int, int, float], None] | None = None
         self._total_at = exchange.receipt.started_at + timeouts.total
         self._progressed_at = self._spoken_at = trio.current_time()
         self.done = self.starved = False
+
+    @property
+    def moved(self) -> int:
+        """Frames in what was taken last."""
+        return self._relay.moved
 
     @property
     def moves(self) -> bool:
@@ -87,6 +95,7 @@ class Transfer:
         out = self._relay.begin(head)
         if self._told:
             self._exchange.receipt.first_relayed_at = trio.current_time()
+        self._mark = self._exchange.recording()
         return self._pass_on(out)
 
     def take(self, data: bytes) -> bytes:
@@ -104,7 +113,9 @@ class Transfer:
         # A hold is decided soon; to find another stream may take longer than one request may.
         with trio.CancelScope(deadline=self._total_at if self.moves else math.inf):
             await self._exchange.more()
-        self.stream = self._exchange.stream or self.stream
+        if self._exchange.stream is not None and self._exchange.stream is not self.stream:
+            self.stream = self._exchange.stream
+            self._mark = self._exchange.recording()
         self.caught_up()
         return self._pass_on(self._relay.resume())
 
@@ -131,10 +142,13 @@ class Transfer:
         relay = self._relay
         self.starved = relay.starved
         now = trio.current_time()
-        if relay.progressed:
+        if relay.moved:
             self._progressed_at = now
         if out:
             self._spoken_at = now
+            if self._mark is not None and not relay.done:
+                meter = relay.meter
+                self._mark(meter.answer_bytes, meter.reasoning_bytes, now)
         if relay.done:
             self.done = True
             self._exchange.settle()

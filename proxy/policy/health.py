@@ -2,6 +2,9 @@
 
 Every attempt is told of once, when it has its first content event, failed or was given up, and once more
 when its stream ends or breaks. Pure: times are passed in, as seconds of one clock.
+
+What happens with an account's own key says nothing to others: it may be a wrong key, or a server of the
+account's. It has circuits of its own, and neither pulse nor budgets hear of it.
 """
 
 from __future__ import annotations
@@ -56,17 +59,18 @@ class Health:
 
     def wait(self, candidate: Candidate, now: float) -> float:
         """Return the seconds until a candidate may be tried, 0.0 where it may now."""
-        return self.breaker.until((candidate.id, None), now)
+        return self.breaker.until(candidate.circuit, now)
 
     def allows(self, candidate: Candidate, now: float) -> bool:
         """Tell whether an attempt may begin; to be asked only where it then does."""
-        return self.breaker.allows((candidate.id, None), now)
+        return self.breaker.allows(candidate.circuit, now)
 
     def opened(self, candidate: Candidate, started: float, now: float) -> None:
         """Take note of an attempt's first content event."""
-        self.pulse.opened(candidate.id, now - started, now)
-        self.breaker.succeeded((candidate.id, None), now, started=started)
-        self.budgets.succeeded(candidate.terms.model)
+        self.breaker.succeeded(candidate.circuit, now, started=started)
+        if candidate.own is None:
+            self.pulse.opened(candidate.id, now - started, now)
+            self.budgets.succeeded(candidate.terms.model)
 
     def failed(
         self,
@@ -79,12 +83,20 @@ class Health:
         opened: bool = False,
     ) -> None:
         """Take note of an attempt that failed; `opened` where its answer had begun."""
+        self.breaker.failed(candidate.circuit, trouble, now, started=started, retry_after=retry_after)
+        if candidate.own is not None:
+            return
         self.pulse.failed(candidate.id, trouble, now, opened=opened)
-        self.breaker.failed((candidate.id, None), trouble, now, started=started, retry_after=retry_after)
         if trouble not in _JUDGED:
             self.budgets.failed(candidate.terms.model)
 
     def cancelled(self, candidate: Candidate, started: float, now: float, *, hedged: bool = False) -> None:
         """Take note of an attempt given up before its first content event; `hedged` as for `Pulse`."""
-        self.pulse.cancelled(candidate.id, now - started, now, hedged=hedged)
-        self.breaker.cancelled((candidate.id, None), now, started=started)
+        self.breaker.cancelled(candidate.circuit, now, started=started)
+        if candidate.own is None:
+            self.pulse.cancelled(candidate.id, now - started, now, hedged=hedged)
+
+    def finished(self, candidate: Candidate, tokens: int, seconds: float, now: float) -> None:
+        """Take note of an answer that came whole: so many tokens in the seconds after its first one."""
+        if candidate.own is None:
+            self.pulse.finished(candidate.id, tokens, seconds, now)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from fractions import Fraction
 from typing import Literal
 
 from proxy.settings import Deployment, OnCut
 from proxy.words.money import Price
+from proxy.words.principal import OwnKey
+from proxy.words.value import value
 
 Mode = Literal["failover", "hedge", "race"]
 """When the next candidate starts: when one failed, also when one is late, or at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Terms:
     """What one model's answer costs its client, and how it is asked for and counted.
 
     `price` is the client's, whoever of the model's deployments wins; markup is applied to the whole
-    request. `ratio` is thousandths of a byte per token, `output_cap` the tokens per choice a hold assumes
-    where the client set no limit.
+    request. `ratio` is thousandths of a byte per token of a prompt, `output_cap` the tokens per choice a hold
+    assumes where the client set no limit.
     """
 
     model: str
@@ -41,20 +43,34 @@ class Terms:
     capabilities: frozenset[str] = frozenset()
     think: bool = False
     """Extended thinking was asked for, by the alias that means it, of a model that can."""
+    answer_ratio: int | None = None
+    """That of its answers, where it is known to be another."""
+
+    @property
+    def counted(self) -> int:
+        """The ratio by which what is relayed is counted."""
+        return self.answer_ratio or self.ratio
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Candidate:
     """A deployment that may answer. `cost` is what its provider charges us, where that is known."""
 
     deployment: Deployment
     terms: Terms
     cost: Price | None = None
+    own: OwnKey | None = None
+    """The account's own key, which it is asked with; its terms are then free."""
 
     @property
     def id(self) -> str:
         """The deployment's id."""
         return self.deployment.id
+
+    @property
+    def circuit(self) -> tuple[str, int | None]:
+        """What is known of its failures goes by: they are those of a deployment and a key."""
+        return self.deployment.id, self.own.id if self.own is not None else None
 
     @property
     def first_byte(self) -> float:
@@ -64,7 +80,7 @@ class Candidate:
         return timeouts.first_byte_reasoning if slow else timeouts.first_byte
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Plan:
     """Where a request may go. `candidates` are in order of preference, never empty."""
 
@@ -81,3 +97,13 @@ class Plan:
     def first(self) -> Terms:
         """The terms of the model the client most likely gets."""
         return self.candidates[0].terms
+
+    @property
+    def own_keys(self) -> tuple[OwnKey, ...]:
+        """The account's own keys that it may be answered with."""
+        return tuple(dict.fromkeys(each.own for each in self.candidates if each.own is not None))
+
+    def own_alone(self) -> Plan | None:
+        """Return what is left of it without credits; None where that is nothing, or nothing less."""
+        own = tuple(each for each in self.candidates if each.own is not None)
+        return replace(self, candidates=own) if 0 < len(own) < len(self.candidates) else None

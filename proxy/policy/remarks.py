@@ -10,12 +10,9 @@ from proxy.words.errors import GatewayError
 from .prices import PriceBook
 from .routes import UNPRICED, Routes
 
-PLAN = "default"
-"""The plan of every key."""
-
 
 def remarks(settings: Settings, book: PriceBook) -> list[str]:
-    """Return a sentence for each provider without its key, model that is refused or free, and idle plan."""
+    """Return a sentence for each provider without its key, and model that is refused or free."""
     routes = Routes(settings, book)
     said = [f"provider {one.name}: {said}" for one in settings.providers for said in _of_provider(one)]
     for model in settings.models:
@@ -24,19 +21,15 @@ def remarks(settings: Settings, book: PriceBook) -> list[str]:
     for name, alias in settings.aliases.items():
         others = [target for target in alias.models if target not in known]
         said += [f"alias {name}: {target} {text}" for target in others for text in _of_model(routes, target)]
-    idle = settings.plans.keys() - {PLAN}
-    said += [f"plan {name}: no key has it; all have the plan {PLAN}" for name in sorted(idle)]
     return said
 
 
 def _of_provider(provider: Provider) -> Iterator[str]:
-    """Remark on a missing key. Over plain HTTP nobody asks for one: such providers are at home."""
-    if provider.wire == "sim" or provider.api_key is not None:
-        return
-    if provider.key_variable:
-        yield f"{provider.key_variable} is not set, so it is asked without a key"
-    elif provider.base_url.startswith("https:"):
-        yield "it has no key (api_key_env, api_key_file or api_key), so it is asked without one"
+    """Remark on a missing key."""
+    if provider.byok_only and provider.key_variable:
+        yield f"{provider.key_variable} is not set, so only customers' own keys are served"
+    elif provider.byok_only:
+        yield "it has no key (api_key_env, api_key_file or api_key), so only customers' own are served"
 
 
 def _of_model(routes: Routes, name: str) -> Iterator[str]:

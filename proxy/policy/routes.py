@@ -16,6 +16,7 @@ from proxy.settings import Alias, Deployment, Model, Provider, Settings
 from proxy.words.call import Kind
 from proxy.words.errors import GatewayError
 from proxy.words.money import Price, Rates
+from proxy.words.principal import TIERS
 from proxy.words.script import is_script
 from proxy.words.wishes import Strategy
 
@@ -28,8 +29,6 @@ ALIASES: Final = (DEFAULT, "fast", "smart", "reason", "simple", "capable", "comp
 """Aliases every client may use; one the operator did not set is `auto`."""
 THINKS: Final = "reason"
 """The alias that also turns extended thinking on."""
-TIERS: Final = ("simple", "capable", "complex")
-"""Aliases that `auto` chooses between, where the operator set them."""
 SIM_MODELS: Final = ("sim/echo", "sim/lorem", "sim/embed", "sim/speech", "sim/transcribe", "sim/image")
 SIM_PRICE: Final = Price(
     Rates(*[1_000_000_000] * 6, *[2_000_000_000] * 4)  # the classes of the prompt, then of the answer
@@ -67,11 +66,11 @@ class Route:
     costs: tuple[Listing | None, ...] = ()
     """What each candidate's provider charges, where the library knows."""
     serves: frozenset[Kind] = frozenset({"chat"})
+    """What it can be asked to do."""
     traits: Traits = UNKNOWN
     """What is known of the model, the operator's word included."""
     context: int | None = None
     """The tokens of its window, where anybody says."""
-    """What it can be asked to do."""
 
 
 class Choice(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
 from random import Random
@@ -21,12 +22,14 @@ from proxy.words.errors import GatewayError
 from proxy.words.money import Price, Rates, ceil_div
 from proxy.words.principal import Principal
 from proxy.words.usage import DEFAULT_RATIO
-from proxy.words.wishes import Strategy, Wishes
+from proxy.words.wishes import RACES, Strategy, Wishes
 
 from .abilities import serves, unable, unserved
 from .complexity import classify
 from .constraints import ceiling_of, fits
 from .demands import fitting
+from .funding import BYOK, funded
+from .learned import UNKNOWN, Figures, Known
 from .ordering import Outlook, arrange
 from .plan import Candidate, Mode, Plan, Terms
 from .prices import Listing, PriceBook
@@ -36,8 +39,8 @@ _REMEMBERED: Final = 2048
 _FEW: Final = 3
 """Candidates of a request for which anything will do."""
 _PLAIN_ID: Final = re.compile(r"[\w.:@~+/-]{1,200}", re.ASCII)
-_RACES: Final = frozenset({"race", "hedge"})
 _MODES: Final[dict[Strategy, Mode]] = {"race": "race", "hedge": "hedge"}
+_THOUGHTS: Final = frozenset({"thinking", "reasoning", "enable_thinking", "thinking_budget"})
 _STANDARD_TIERS: Final = frozenset({"auto", "default", "standard_only"})
 
 
@@ -46,12 +49,19 @@ STEADY: Final = Outlook(expected=lambda _id, _tokens: 0.0, stable=lambda _id: Tr
 
 
 class Router:
-    """Plans requests; `chance` draws where a strategy balances."""
+    """Plans requests; `chance` draws where a strategy balances, `learned` knows how models have been."""
 
-    def __init__(self, settings: Settings, book: PriceBook, chance: Random | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        book: PriceBook,
+        chance: Random | None = None,
+        learned: Known | None = None,
+    ) -> None:
         self._settings = settings
         self._book = book
         self._chance = chance or Random()  # noqa: S311 - it balances load, it guards nothing
+        self._learned = learned
         self._routes = Routes(settings, book)
         self._known: dict[str, Choice] = {}
 
@@ -69,23 +79,28 @@ class Router:
                 `permission_denied` for a race the key may not ask for.
         """
         name, reason = self._named(call)
+        name = self._preferred(name, principal)
         _check_prompt(call, principal)
         found = self._found(call, name)
         choice = found[0][1]
         strategy = _strategy(call.wishes, principal, choice)
-        candidates: dict[str, Candidate] = {}
+        candidates: dict[tuple[str, int | None], Candidate] = {}
         routes = self._able(self._allowed(found, principal, name), call, name)
         routes = list(fitting(routes, call, name))
         for route in routes:
             for candidate in self._candidates(route, call, principal, now):
-                candidates.setdefault(candidate.id, candidate)
+                candidates.setdefault(candidate.circuit, candidate)
         ceiling = ceiling_of(call.wishes, self._settings.money.credits_per_usd)
         able = tuple(each for each in candidates.values() if fits(each, call, ceiling, outlook))
         arranged = arrange(able, strategy, call, call.wishes, outlook, self._chance)
+        if principal.own_keys:
+            arranged = funded(arranged, fallback=principal.own_fallback)
         if call.wishes.anything:
             # A hold pays for the dearest of them, so those that nobody would get to are left out.
             arranged = sorted(arranged, key=lambda each: not outlook.stable(each.id))[:_FEW]
         if not candidates:
+            if all(each.provider.byok_only for route in routes for each in route.candidates):
+                raise _byok_only(name)
             wires = {each.provider.wire for route in routes for each in route.candidates}
             raise unserved(name, call, wires)
         if not arranged:
@@ -93,28 +108,38 @@ class Router:
             raise GatewayError("model_not_found", text, param="provider", detail={"reason": "no_candidate"})
         configured = choice.configured or principal.strategy is not None
         wished = call.wishes.strategy is not None or _names_others(call.wishes)
+        own = bool(principal.own_keys) and any(each.own is not None for each in arranged)
         return Plan(
             candidates=tuple(arranged),
-            mode=_MODES.get(strategy, "failover"),
-            exempt=strategy == "race" and configured and not wished,
+            # What loses a race is charged to whose key it was, and nobody asked the account.
+            mode="failover" if own else _MODES.get(strategy, "failover"),
+            exempt=strategy == "race" and configured and not wished and not own,
             reason=reason,
             ceiling=ceiling,
         )
 
-    def catalogue(self, now: datetime) -> Iterator[Offer]:
-        """List the operator's models, aliases, each keyed provider's priced models, and `sim`'s."""
+    def catalogue(self, now: datetime, own: frozenset[str] = frozenset()) -> Iterator[Offer]:
+        """List the operator's models, aliases, each keyed provider's priced models, and `sim`'s.
+
+        `own`: providers at which whoever asks has a key; those without the operator's key are listed to
+        nobody else.
+        """
+        for name in self.names(own):
+            entry = self._entry(name, now, own) if _PLAIN_ID.fullmatch(name) else None
+            if entry is not None:
+                yield entry
+
+    def names(self, own: frozenset[str] = frozenset()) -> list[str]:
+        """Return the names of what there may be in the `catalogue`, without looking at what each is."""
         names = [model.id for model in self._settings.models]
         names += [*ALIASES, *self._settings.aliases]
         for provider in self._settings.providers:
             if provider.wire == "sim":
                 names += [f"{provider.name}/{name.partition('/')[2]}" for name in SIM_MODELS]
-            elif provider.api_key is not None:
+            elif provider.api_key is not None or provider.name in own:
                 listed = self._book.models(provider.price_source or provider.name)
                 names += [f"{provider.name}/{name}" for name in listed]
-        for name in dict.fromkeys(names):
-            entry = self._entry(name, now) if _PLAIN_ID.fullmatch(name) else None
-            if entry is not None:
-                yield entry
+        return list(dict.fromkeys(names))
 
     def find(self, name: str, now: datetime, principal: Principal | None = None) -> Offer:
         """Describe one model, by any id or alias that can be asked for; to a key, one it may use.
@@ -122,9 +147,12 @@ class Router:
         Raises:
             GatewayError: as `plan`, but what a key may not use does not exist.
         """
-        offer = self._describe(name, self._choice(name), now)
-        if principal is not None and not principal.may_use(offer.id, *offer.targets):
-            raise not_found(name)
+        choice = self._choice(name)
+        offer = self._describe(name, choice, now)
+        if principal is not None:
+            own = frozenset(key.provider for key in principal.own_keys)
+            if not principal.may_use(offer.id, *offer.targets) or not _offered(choice, own):
+                raise not_found(name)
         return offer
 
     def _named(self, call: Call) -> tuple[str, str]:
@@ -135,6 +163,17 @@ class Router:
             return call.model, ""
         verdict = classify(call)
         return self._routes.tier(verdict.tier) or DEFAULT, verdict.reason
+
+    def _preferred(self, name: str, principal: Principal) -> str:
+        """Return the model that an account prefers for a tier, if it can still be had; else the name."""
+        wanted = dict(principal.preferred).get(name) if principal.preferred else None
+        if wanted is None or not self._routes.is_alias(name):
+            return name
+        try:
+            self._choice(wanted)
+        except GatewayError:
+            return name
+        return wanted
 
     def _found(self, call: Call, name: str) -> list[tuple[set[str], Choice]]:
         """Return what the model and those to fall back to stand for, with the names each was asked for by.
@@ -192,12 +231,14 @@ class Router:
         tier = _service_tier(call)
         model = route.model
         most = principal.limits.max_output
+        known = self._figures(route, call)
         terms = Terms(
             model=route.id,
             price=route.price or self._listed(route, now, tier),
             markup=route.markup,
-            ratio=DEFAULT_RATIO,
-            output_cap=self._output_cap(call.max_tokens, route.max_output, most),
+            ratio=known.prompt or DEFAULT_RATIO,
+            answer_ratio=known.answer or DEFAULT_RATIO,
+            output_cap=self._output_cap(call.max_tokens, route.max_output, most, known.output),
             price_version=route.version,
             slow=call.slow,
             reasoning=route.reasoning,
@@ -210,20 +251,29 @@ class Router:
         )
         # Of a model that is to have one deployment, unless request or key know better.
         single = route.strategy == "single" and not (call.wishes.strategy or principal.strategy)
-        for deployment, listing in zip(route.candidates, route.costs, strict=True):
-            if not serves(deployment.provider.wire, call):
+        places = list(zip(route.candidates, route.costs, strict=True))
+        if principal.own_keys:
+            places.sort(key=lambda place: principal.own_key(place[0].provider.name) is None)
+            free = replace(terms, price=FREE, markup=Fraction(1), price_version=BYOK)
+        for deployment, listing in places:
+            own = principal.own_key(deployment.provider.name)
+            if not serves(deployment.provider.wire, call) or (own is None and deployment.provider.byok_only):
                 continue
-            yield Candidate(deployment, terms, _own_cost(deployment, listing, now, tier))
+            if own is not None:
+                yield Candidate(deployment, free, own=own)
+            if own is None or (principal.own_fallback and not deployment.provider.byok_only):
+                yield Candidate(deployment, terms, _own_cost(deployment, listing, now, tier))
             if single:
                 return
 
     def _choice(self, name: str) -> Choice:
         return self._known.get(name) or self._remember(name)
 
-    def _entry(self, name: str, now: datetime) -> Offer | None:
+    def _entry(self, name: str, now: datetime, own: frozenset[str]) -> Offer | None:
         try:
             # Not remembered: a listing must not drive out what is in use.
-            return self._describe(name, self._known.get(name) or self._routes.find(name), now)
+            choice = self._known.get(name) or self._routes.find(name)
+            return self._describe(name, choice, now) if _offered(choice, own) else None
         except GatewayError:
             return None
 
@@ -260,9 +310,21 @@ class Router:
             raise unpriced(route.id)
         return price or FREE
 
-    def _output_cap(self, asked: int | None, model: int | None, key: int | None) -> int:
-        """Return the tokens of one choice: the client's wish, else our default, within every limit."""
-        cap = self._settings.money.default_output_cap if asked is None else asked
+    def _figures(self, route: Route, call: Call) -> Figures:
+        """Return what is known of a model that matters to a call; of a chat that reasons, no length."""
+        if self._learned is None or not isinstance(call, ChatRequest):
+            return UNKNOWN
+        known = self._learned.figures(route.id)
+        reasons = route.reasoning or self._routes.thinks(call.model) or asks_to_reason(call)
+        return known._replace(output=None) if reasons else known
+
+    def _output_cap(self, asked: int | None, model: int | None, key: int | None, usual: int | None) -> int:
+        """Return the tokens of one choice: the client's wish, else our default, within every limit.
+
+        `usual` is how long answers of the model get; it only makes the default smaller.
+        """
+        default = self._settings.money.default_output_cap
+        cap = (default if usual is None else min(default, usual)) if asked is None else asked
         if model is not None and model < cap:
             cap = model
         return key if key is not None and key < cap else cap
@@ -270,13 +332,24 @@ class Router:
 
 def _strategy(wishes: Wishes, principal: Principal, choice: Choice) -> Strategy:
     """Return the strategy of whoever is nearest to the request."""
-    if wishes.strategy in _RACES and not principal.allow_race:
+    if wishes.strategy in RACES and not principal.allow_race:
         text = "This key's plan does not let requests ask for races and hedges."
         raise GatewayError("permission_denied", text, param="strategy")
     asked = wishes.strategy or principal.strategy
-    if asked is None and _names_others(wishes) and choice.strategy in {"single", *_RACES}:
+    if asked is None and _names_others(wishes) and choice.strategy in {"single", *RACES}:
         return "failover"  # to the other models, which nobody but the client wants beside the first
     return asked or choice.strategy
+
+
+def _offered(choice: Choice, own: frozenset[str]) -> bool:
+    """Tell whether anybody serves a model whom the operator, or whoever asks, has a key for."""
+    providers = (each.provider for route in choice.routes for each in route.candidates)
+    return any(not provider.byok_only or provider.name in own for provider in providers)
+
+
+def _byok_only(name: str) -> GatewayError:
+    text = f"The model '{name[:64]}' is offered to those who bring their own key for its provider."
+    return GatewayError("model_not_found", text, param="model", detail={"reason": "byok_only"})
 
 
 def _names_others(wishes: Wishes) -> bool:
@@ -297,6 +370,11 @@ def _own_cost(
     if deployment.provider.wire == "sim":
         return sim_price(deployment.model)
     return listing.at(now, tier) if listing is not None else None
+
+
+def asks_to_reason(call: ChatRequest) -> bool:
+    """Tell whether a chat asks its model to think first, in any dialect's words."""
+    return call.reasoning_effort not in {None, "none"} or not call.extra.keys().isdisjoint(_THOUGHTS)
 
 
 def _least(*limits: int | None) -> int | None:

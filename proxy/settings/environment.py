@@ -12,9 +12,24 @@ from typing import Any
 from .problems import FromEnv, Problems
 
 PREFIX = "HEADRACE_"
-_DEPTH = dict.fromkeys(
-    ("server", "metrics", "store", "secrets", "money", "timeouts", "race", "aliases"), 1
-) | {
+_DEPTH = {
+    **dict.fromkeys(
+        (
+            "server",
+            "metrics",
+            "dashboard",
+            "mail",
+            "payments",
+            "log",
+            "traces",
+            "store",
+            "secrets",
+            "money",
+            "usage",
+        ),
+        1,
+    ),
+    **dict.fromkeys(("idempotency", "timeouts", "race", "outbound", "aliases"), 1),
     "plans": 2,
     "providers": 3,
 }

@@ -6,11 +6,13 @@ another number.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 from urllib.parse import urlsplit
@@ -27,6 +29,7 @@ _PLACEHOLDERS: Final = frozenset({
     "changeme", "change-me", "change_me", "placeholder", "replaceme", "replace-me", "secret", "password",
     "todo", "none", "null", "api-key", "api_key", "your-api-key", "your_api_key", "sk-...", "...",
 })  # fmt: skip
+_PORTS: Final = {"http": ":80", "https": ":443"}
 _QUOTE_IT: Final = "quote the number: money never passes through binary floating point"
 
 
@@ -184,7 +187,12 @@ def _path(value: object) -> Path:
 
 def _store_url(value: object) -> str:
     url = _text(value)
-    if not url.startswith("sqlite:///") or url.endswith("/") or "?" in url:
+    parts = urlsplit(url)
+    if parts.scheme in {"postgresql", "postgres"}:
+        good = len(parts.path) > 1 and not parts.fragment and " " not in url
+    else:
+        good = url.startswith("sqlite:///") and not url.endswith("/") and "?" not in url
+    if not good:
         raise ValueError
     return url
 
@@ -201,6 +209,21 @@ def _base_url(value: object) -> str:
     return str(value).rstrip("/")
 
 
+def _origin(value: object) -> str:
+    url = _base_url(value)
+    parts = urlsplit(url)
+    if parts.path:
+        raise HintError("a scheme and a host, as in https://gateway.example, without a path")
+    if not url.isascii():
+        raise HintError("write the host as browsers send it, in ASCII, as in xn--…")
+    # Browsers leave out the port that goes without saying (RFC 6454 section 6.2).
+    return f"{parts.scheme}://{parts.netloc.lower()}".removesuffix(_PORTS[parts.scheme])
+
+
+def _url_or_off(value: object) -> str | None:
+    return None if value == "" else _base_url(value)
+
+
 def _api_key(value: object) -> str:
     key = value.strip() if isinstance(value, str) else ""
     if key.lower() in _PLACEHOLDERS or (key.startswith("<") and key.endswith(">")):
@@ -208,6 +231,26 @@ def _api_key(value: object) -> str:
     if not re.fullmatch(r"[!-~]{1,4096}", key):
         raise ValueError
     return key
+
+
+def _master_keys(value: object) -> tuple[tuple[int, bytes], ...]:
+    keys = {}
+    for item in value if isinstance(value, list) else [value]:
+        number, colon, text = item.partition(":") if isinstance(item, str) else ("", "", "")
+        key = base64.b64decode(text, validate=True)
+        if not colon or not re.fullmatch("[1-9][0-9]{0,8}", number) or len(key) < 32 or int(number) in keys:
+            raise ValueError
+        keys[int(number)] = key
+    return tuple(keys.items())
+
+
+def _networks(value: object) -> tuple[IPv4Network | IPv6Network, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError
+    networks = tuple(map(ip_network, value))
+    if len(set(networks)) != len(networks):
+        raise ValueError
+    return networks
 
 
 def _share(value: object) -> Fraction:
@@ -224,9 +267,23 @@ TEXT: Final = Kind("text that is not empty, on one line", _text)
 FILE: Final = Kind("the path of a file", _path, anchor="file")
 KEY_FILE: Final = Kind("the path of a file", _path, secret=True, anchor="file")
 DIRECTORY: Final = Kind("the path of a directory", _path, anchor="data")
-STORE_URL: Final = Kind("sqlite:///PATH", _store_url, anchor="data")
+STORE_URL: Final = Kind(
+    "sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE", _store_url, anchor="data"
+)
 BASE_URL: Final = Kind("an http or https URL without credentials, query and fragment", _base_url)
+HOST: Final = matching(re.compile(r"[A-Za-z0-9.:_-]{0,253}"), 'the name or address of a host; "" is none')
+ORIGIN: Final = Kind("an http or https URL of scheme and host alone", _origin)
+URL_OR_OFF: Final = Kind(f'{BASE_URL.allowed}; "" is off', _url_or_off)
 API_KEY: Final = Kind("a key of visible ASCII characters", _api_key, secret=True)
+LONG_SECRET: Final = matching(
+    re.compile(r"[!-~]{32,4096}"), "a secret of at least 32 visible ASCII characters", secret=True
+)
+MASTER_KEYS: Final = Kind(
+    "a list of NUMBER:KEY, the keys of at least 32 bytes in base64",
+    _master_keys,
+    lambda text: [item.strip() for item in text.split(",")],
+    secret=True,
+)
 VARIABLE: Final = matching(_VARIABLE, "the name of an environment variable, not a key", secret=True)
 NAME: Final = matching(SLUG, "up to 64 lower-case letters, digits, - and _, beginning with a letter or digit")
 MODEL_ID: Final = matching(_MODEL_ID, "up to 200 visible ASCII characters")
@@ -235,6 +292,11 @@ MARKUP: Final = Kind('a quoted decimal number from 0 to 1000, as in "1.2", of at
 SHARE: Final = Kind('a quoted decimal number from 0 to 1, as in "0.05"', _share)
 CREDITS: Final = Kind('credits as a quoted decimal number, as in "100", not negative', decimal_text)
 MODEL_IDS: Final = many(MODEL_ID, "a model id, or a list of different ones")
+NETWORKS: Final = Kind(
+    'a list of different networks, as in "10.1.0.0/16"',
+    _networks,
+    lambda text: [item.strip() for item in text.split(",")],
+)
 WORDS: Final = many(NAME, "a list of different lower-case words")
 HEADER: Final = matching(
     re.compile("authorization|(?:[a-z]+-)*api-key"), "authorization, api-key or another name that ends so"

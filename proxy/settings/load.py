@@ -18,7 +18,25 @@ from .models import read_aliases, read_models
 from .problems import Problems
 from .providers import discovered, read_providers, read_timeouts
 from .section import Reader
-from .shape import Allowance, Metrics, Money, Race, Secrets, Server, Settings, Store, Timeouts
+from .shape import (
+    Allowance,
+    Dashboard,
+    Idempotency,
+    Log,
+    Mail,
+    Metrics,
+    Money,
+    Outbound,
+    Payments,
+    Race,
+    Secrets,
+    Server,
+    Settings,
+    Store,
+    Timeouts,
+    Traces,
+    UsageRecords,
+)
 
 _MIB = 1024 * 1024
 SECTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
@@ -29,25 +47,61 @@ SECTIONS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "max_body_vision": kinds.whole(1024, 1024 * _MIB),
         "max_body_audio": kinds.whole(1024, 1024 * _MIB),
         "max_requests": kinds.whole(1),
+        "max_queue": kinds.whole(1),
         "max_memory": kinds.whole(0),
         "keep_alive": kinds.seconds(0.1),
         "drain": kinds.seconds(0),
+        "lease": kinds.seconds(1),
         "tls_cert": kinds.FILE,
         "tls_key": kinds.FILE,
+        "public_url": kinds.ORIGIN,
+    },
+    "mail": {
+        "host": kinds.HOST,
+        "port": kinds.whole(1, 65535),
+        "tls": kinds.one_of(get_type_hints(Mail)["tls"]),
+        "sender": kinds.TEXT,
+        "username": kinds.TEXT,
+        "password": kinds.API_KEY,
+        "ca_file": kinds.FILE,
+    },
+    "payments": {
+        "stripe_key": kinds.API_KEY,
+        "stripe_webhook_secret": kinds.LONG_SECRET,
+        "stripe_url": kinds.BASE_URL,
+        "least": kinds.USD,
+        "most": kinds.USD,
+    },
+    "dashboard": {
+        "registration": kinds.BOOLEAN,
+        "proxies": kinds.NETWORKS,
+        "max_keys": kinds.whole(1),
+        "max_projects": kinds.whole(1),
+        "max_changes": kinds.whole(1),
     },
     "metrics": {"bind": kinds.BIND_OR_OFF},
+    "log": {
+        "format": kinds.one_of(get_type_hints(Log)["format"]),
+        "level": kinds.one_of(get_type_hints(Log)["level"]),
+    },
+    "traces": {"endpoint": kinds.URL_OR_OFF, "sample": kinds.SHARE},
     "store": {
         "url": kinds.STORE_URL,
         "synchronous": kinds.one_of(get_type_hints(Store)["synchronous"]),
+        "dir": kinds.DIRECTORY,
     },
-    "secrets": {"dir": kinds.DIRECTORY},
+    "secrets": {"dir": kinds.DIRECTORY, "master_keys": kinds.MASTER_KEYS},
     "money": {
         "credits_per_usd": kinds.whole(1, 10**9),
         "markup": kinds.MARKUP,
         "signup_credits": kinds.CREDITS,
         "default_output_cap": kinds.whole(1, 10**7),
+        "learn": kinds.BOOLEAN,
         "allow_unpriced": kinds.BOOLEAN,
     },
+    "idempotency": {"keep": kinds.seconds(60), "max_kept": kinds.whole(0)},
+    "usage": {"keep_days": kinds.whole(0, 36_500)},
+    "outbound": {"http": kinds.BOOLEAN, "networks": kinds.NETWORKS},
     "race": {
         "at_once": kinds.whole(1, 16),
         "attempts": kinds.whole(1, 64),
@@ -67,6 +121,7 @@ PLAN: Final[Mapping[str, Kind]] = {
     "max_request": kinds.USD,
     "max_output": kinds.whole(1),
     "max_input": kinds.whole(1),
+    "cost_per_day": kinds.USD,
     "allow_race": kinds.BOOLEAN,
     "strategy": kinds.one_of(Strategy),
 }
@@ -123,14 +178,22 @@ def _settings(reader: Reader, tables: dict[str, Any], environ: Mapping[str, str]
     return Settings(
         server=_server(reader, given["server"]),
         metrics=Metrics(**given["metrics"]),
+        dashboard=Dashboard(**given["dashboard"]),
+        log=Log(**given["log"]),
+        traces=Traces(**given["traces"]),
+        mail=Mail(**given["mail"]),
+        payments=Payments(**given["payments"]),
         store=_store(reader, given["store"]),
         secrets=Secrets(**{"dir": reader.here / Secrets().dir} | given["secrets"]),
         money=_money(reader, given["money"]),
+        idempotency=Idempotency(**given["idempotency"]),
+        usage=UsageRecords(**given["usage"]),
         timeouts=timeouts,
         providers=providers,
         models=models,
         aliases=read_aliases(reader, aliases, {model.id: model for model in models}, by_name),
         race=Race(**given["race"]),
+        outbound=Outbound(**given["outbound"]),
         plans=_plans(reader, reader.table(tables.get("plans", {}), "plans")),
     )
 
@@ -144,7 +207,8 @@ def _server(reader: Reader, given: dict[str, Any]) -> Server:
 
 def _store(reader: Reader, given: dict[str, Any]) -> Store:
     url = f"sqlite:///{reader.here / Store().path}"
-    return Store(**{"url": url} | given)
+    here: dict[str, Any] = {"url": url, "dir": reader.here / Store().dir}
+    return Store(**here | given)
 
 
 def _money(reader: Reader, given: dict[str, Any]) -> Money:

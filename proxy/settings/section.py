@@ -67,6 +67,8 @@ class Reader:
 
     def _placed(self, value: Path | str, *, from_file: bool) -> Path | str:
         if isinstance(value, str):
+            if not value.startswith(_SQLITE):
+                return value
             return _SQLITE + str(self.here / value.removeprefix(_SQLITE))
         return (self.base if from_file else self.here) / value
 

@@ -32,6 +32,8 @@ class WellKnown:
     """What such an address looks like."""
     hosts: tuple[str, ...] = ()
     """How the hosts of such addresses end: the key goes to these."""
+    tries: str = "/models"
+    """The path below its address where a GET, at no cost, shows whether a key is good."""
     price_source: str | None = None
     """Its id in the price library, if it has one."""
     stream_options: bool = True

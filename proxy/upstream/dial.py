@@ -55,8 +55,12 @@ async def dial_tcp(host: str, port: int) -> socket.socket:
         OSError: socket.gaierror where the name has no address.
     Cancelling leaves nothing open.
     """
-    stream = await trio.open_tcp_stream(host, port)
-    sock = socket.socket(fileno=stream.socket.detach())
+    return tuned((await trio.open_tcp_stream(host, port)).socket)
+
+
+def tuned(connected: trio.socket.SocketType) -> socket.socket:
+    """Take a connected socket out of Trio's hands, set up as upstreams' are."""
+    sock = socket.socket(fileno=connected.detach())
     sock.settimeout(0)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

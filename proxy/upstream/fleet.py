@@ -21,6 +21,7 @@ from proxy.wires.base import Decoder, Reading, Target, Wire, with_query
 from proxy.words.call import Call
 from proxy.words.chat import CONTENT, Frame
 from proxy.words.errors import GatewayError, Trouble, UpstreamError
+from proxy.words.principal import OpenedKey
 from proxy.words.upload import Body
 
 from .failures import NameResolutionError, TLSError, TruncatedError
@@ -75,8 +76,13 @@ class Reply(Protocol):
 class Line(Protocol):
     """The way to one provider."""
 
-    async def post(self, path: str, headers: Sequence[tuple[str, str]], body: Body) -> Reply:
-        """Send a request to `path` below the provider's base URL; return when the head has come."""
+    async def post(
+        self, path: str, headers: Sequence[tuple[str, str]], body: Body, *, private: bool = False
+    ) -> Reply:
+        """Send a request to `path` below the provider's base URL; return when the head has come.
+
+        `private`: nothing of it is remembered.
+        """
         ...
 
 
@@ -143,9 +149,12 @@ class Fleet:
         lines: Mapping[str, Line],
         wires: Mapping[str, Wire],
         *,
+        elsewhere: Callable[[Provider, str], Line] | None = None,
         unix_time: Callable[[], float] = time.time,
     ) -> None:
+        """`elsewhere` makes the line to an account's own endpoint, by its base URL."""
         self._lines = lines
+        self._elsewhere = elsewhere
         self._wires = wires
         self._unix_time = unix_time
 
@@ -154,11 +163,19 @@ class Fleet:
         return self._wires[deployment.provider.wire].language
 
     async def open(
-        self, deployment: Deployment, call: Call, attempt: Attempt, *, first_byte: float, needs: Needs
+        self,
+        deployment: Deployment,
+        call: Call,
+        attempt: Attempt,
+        *,
+        first_byte: float,
+        needs: Needs,
+        own: OpenedKey | None = None,
     ) -> UpstreamStream:
         """Open one attempt, writing into `attempt` how it went.
 
-        `first_byte` is the seconds it may take to the first event.
+        `first_byte` is the seconds it may take to the first event. `own` is the account's own key, which
+        takes the place of the operator's: that one goes nowhere then.
 
         Raises:
             UpstreamError: with nothing left open.
@@ -167,19 +184,20 @@ class Fleet:
         error = UpstreamError("first_byte")
         try:
             with trio.move_on_after(first_byte):
-                return await self._open(deployment, call, attempt, needs)
+                return await self._open(deployment, call, attempt, needs, own)
         except httpx.RequestError as cause:
             error = UpstreamError(trouble_of(cause))
         except UpstreamError as cause:
             error = cause
-            hide(error, deployment.provider)
+            hide(error, deployment.provider, own)
+            error.own_key = own is not None
         attempt.trouble = error.trouble
         attempt.status = attempt.status or error.status
         attempt.ended_at = trio.current_time()
         raise error
 
     async def _open(
-        self, deployment: Deployment, call: Call, attempt: Attempt, needs: Needs
+        self, deployment: Deployment, call: Call, attempt: Attempt, needs: Needs, own: OpenedKey | None
     ) -> UpstreamStream:
         provider = deployment.provider
         wire = self._wires[provider.wire]
@@ -191,10 +209,14 @@ class Fleet:
             outgoing = wire.encode(call, target)
         except GatewayError as refused:
             raise UpstreamError("unsupported", message=refused.message, param=refused.param) from None
-        line = self._lines[provider.name]
         path = with_query(outgoing.path, quirks.query)
-        headers = (*outgoing.headers, *wire.headers(provider.api_key, quirks.key_header))
-        reply = await line.post(path, headers, outgoing.parts or outgoing.body)
+        key = provider.api_key if own is None else own.secret
+        headers = (*outgoing.headers, *wire.headers(key, quirks.key_header))
+        if attempt.hop is not None:
+            headers += attempt.hop.fields
+        line = self._line(provider, own)
+        private = own is not None or attempt.hop is not None
+        reply = await line.post(path, headers, outgoing.parts or outgoing.body, private=private)
         try:
             attempt.status = reply.status
             await self._check_status(reply, wire)
@@ -208,6 +230,13 @@ class Fleet:
         attempt.first_event_at = trio.current_time()
         return UpstreamStream(deployment, reply, reading.decoder, head)
 
+    def _line(self, provider: Provider, own: OpenedKey | None) -> Line:
+        if own is None or own.base_url is None:
+            return self._lines[provider.name]
+        if self._elsewhere is None:
+            raise UpstreamError("unreachable")
+        return self._elsewhere(provider, own.base_url)
+
     async def _check_status(self, reply: Reply, wire: Wire) -> None:
         if reply.status != 200:
             body = await _read_error_body(reply)
@@ -220,9 +249,12 @@ def _media_type(reply: Reply) -> str:
     return found[0] if found else "application/octet-stream"
 
 
-def hide(error: UpstreamError, provider: Provider) -> None:
-    """Strike this very provider's key and host out of its words, whatever they look like."""
-    for secret in (provider.api_key, httpx.URL(provider.base_url).host):
+def hide(error: UpstreamError, provider: Provider, own: OpenedKey | None = None) -> None:
+    """Strike this very provider's key and host, and the account's own, out of its words."""
+    secrets = [provider.api_key, httpx.URL(provider.base_url).host]
+    if own is not None:
+        secrets += [own.secret, httpx.URL(own.base_url or "").host]
+    for secret in secrets:
         if error.message and secret:
             error.message = error.message.replace(secret, "[redacted]")
 

@@ -47,21 +47,28 @@ class HttpLine:
         self._connect_within = connect_within
         self._heads: dict[tuple[str, tuple[tuple[str, str], ...]], Head] = {}
 
-    async def post(self, path: str, headers: Sequence[tuple[str, str]], body: Body) -> ResponseStream:
-        """Send a request to `path` below the base URL. Raises and cancels as `UpstreamTransport.open`."""
+    async def post(
+        self, path: str, headers: Sequence[tuple[str, str]], body: Body, *, private: bool = False
+    ) -> ResponseStream:
+        """Send a request to `path` below the base URL. Raises and cancels as `UpstreamTransport.open`.
+
+        `private`: nothing of it is remembered: somebody's own key is in the headers, or what no other has.
+        """
         key = (path, tuple(headers))
-        head = self._heads.get(key) or self._render(key)
+        head = self._rendered(*key) if private else self._heads.get(key) or self._render(key)
         return await self._transport.open(self._origin, head, body, connect_within=self._connect_within)
 
     def _render(self, key: tuple[str, tuple[tuple[str, str], ...]]) -> Head:
         """Render a head and keep it: few differ, as a provider's key is in them and no client's."""
-        path, headers = key
-        fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-        head = render_head(b"POST", self._prefix + path.encode("ascii"), self._host, fields)
+        head = self._rendered(*key)
         if len(self._heads) >= _MAX_HEADS:
             self._heads.clear()
         self._heads[key] = head
         return head
+
+    def _rendered(self, path: str, headers: Sequence[tuple[str, str]]) -> Head:
+        fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        return render_head(b"POST", self._prefix + path.encode("ascii"), self._host, fields)
 
     def __repr__(self) -> str:
         return f"<HttpLine {self._origin}>"

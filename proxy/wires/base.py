@@ -7,7 +7,6 @@ decoder holds that of one answer.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import urlencode
 
@@ -17,9 +16,10 @@ from proxy.words.errors import UpstreamError
 from proxy.words.quirks import PLAIN, Quirks
 from proxy.words.retry_after import retry_after
 from proxy.words.upload import Upload
+from proxy.words.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Target:
     """What an encoder must know of where a request goes."""
 
@@ -73,7 +73,7 @@ Headers = Sequence[tuple[str, str]]
 STREAMING: Final[Headers] = (("content-type", "application/json"), ("accept", "text/event-stream"))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reading:
     """How an answer is read.
 
@@ -86,7 +86,7 @@ class Reading:
     max_lead: int = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outgoing:
     """A request, ready to be sent: the path below the provider's base URL, the body, and what it is.
 

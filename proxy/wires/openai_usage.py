@@ -37,7 +37,7 @@ def read_usage(usage: object) -> UsageReport:
         outside.get("audio_tokens") or 0,
         outside.get("image_tokens") or 0,
     )
-    if any(type(figure) is not int or not 0 <= figure <= MAX_TOKENS for figure in figures):
+    if set(map(type, figures)) != {int} or min(figures) < 0 or max(figures) > MAX_TOKENS:
         return UsageReport(Usage(), trusted=False)
     prompt, completion, cached, written, audio_in, image_in, reasoning, audio_out, image_out = figures
     # Which of the cached tokens were sound or image is not said.

@@ -78,41 +78,41 @@ class Collector:
         raise NotImplementedError
 
 
-class WholeDecoder(Collector):
-    """One JSON object."""
+class _Reported(Collector):
+    """What is collected is reported on as an object."""
 
     __slots__ = ("_report",)
 
     def __init__(self, report: Report, most: int) -> None:
         super().__init__(most)
         self._report = report
+
+    def _events(self, size: int, body: dict[str, Any]) -> tuple[Event, ...]:
+        report = self._report(body)
+        usage = () if report is None else (report,)
+        return OpaqueDelta(size), *usage, Finished("stop")
+
+
+class WholeDecoder(_Reported):
+    """One JSON object."""
+
+    __slots__ = ()
 
     def _frame(self, payload: bytes) -> Frame:
         body = _parsed(payload)
         text = body.get("text")
-        events: list[Event] = [OpaqueDelta(text_size(text) if isinstance(text, str) else 0)]
-        report = self._report(body)
-        if report is not None:
-            events.append(report)
-        return Frame((*events, Finished("stop")), payload, body)
+        size = text_size(text) if isinstance(text, str) else 0
+        return Frame(self._events(size, body), payload, body)
 
 
-class TextDecoder(Collector):
+class TextDecoder(_Reported):
     """One text, whatever its format; it is reported on as the `text` of an object."""
 
-    __slots__ = ("_report",)
-
-    def __init__(self, report: Report, most: int) -> None:
-        super().__init__(most)
-        self._report = report
+    __slots__ = ()
 
     def _frame(self, payload: bytes) -> Frame:
         # All of it counts, marks of time too: they were written as well.
-        events: list[Event] = [OpaqueDelta(len(payload))]
-        report = self._report({"text": payload.decode("utf-8", "replace")})
-        if report is not None:
-            events.append(report)
-        return Frame((*events, Finished("stop")), payload)
+        return Frame(self._events(len(payload), {"text": payload.decode("utf-8", "replace")}), payload)
 
 
 class BytesDecoder:

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .ids import KeyKind
-from .principal import Limits
+from .principal import Limits, ScopeKind
 from .usage import Usage
+
+
+class Left(NamedTuple):
+    """A limit and what is left of it, of the scope that leaves the least."""
+
+    limit: int
+    left: int
+    scope: ScopeKind
+
+
+class Share(NamedTuple):
+    """The limits of one scope, and what is left of those that are counted; `cost` is nano-USD of the day."""
+
+    scope: ScopeKind
+    limits: Limits
+    requests: int | None
+    tokens: int | None
+    cost: int | None
+    running: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What a key may do, and where it stands.
 
-    `requests_left`, `tokens_left` and `running_left` are None where there is no such limit; the resets are in
-    seconds. `spent` and `spent_today` (since UTC midnight) are the key's own, `available` and `held` its
-    account's. Times are Unix seconds.
+    `requests`, `tokens`, `running` and `cost` (nano-USD of the day) are None where there is no such limit;
+    the resets are in seconds. `limits` is for those that need no counter. `spent` and `spent_today` (since
+    UTC midnight) are the key's own, `available` and `held` its account's. Times are Unix seconds. `shares`
+    are all scopes that have limits.
     """
 
     shown: str
@@ -27,15 +48,17 @@ class Standing:
     expires_at: int | None
     models: tuple[str, ...] | None
     limits: Limits
-    requests_left: int | None
+    requests: Left | None
     requests_reset: int
-    tokens_left: int | None
+    tokens: Left | None
     tokens_reset: int
-    running_left: int | None
+    running: Left | None
+    cost: Left | None
     spent: int
     spent_today: int
     available: int
     held: int
+    shares: tuple[Share, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ payload, so that a same-language relay passes it as it came.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from .call import Kind
 from .usage import Usage, count
+from .value import value
 from .wishes import NO_WISHES, Wishes
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -28,7 +29,7 @@ MESSAGE_TOKENS = 4
 """Framing tokens per message in an estimate."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TextPart:
     """A piece of text."""
 
@@ -37,7 +38,7 @@ class TextPart:
     """The client's mark, in Anthropic's words, that a provider may cache the prompt up to here."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ImagePart:
     """An image by URL, `data:` URLs included. It is passed on, never fetched."""
 
@@ -45,7 +46,7 @@ class ImagePart:
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReasoningPart:
     """Reasoning from an earlier turn, as its provider gave it: it goes back unchanged or not at all.
 
@@ -59,7 +60,7 @@ class ReasoningPart:
     format: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OpaquePart:
     """A part this vocabulary has no word for (audio, file …), whole."""
 
@@ -70,7 +71,7 @@ class OpaquePart:
 Part = TextPart | ImagePart | ReasoningPart | OpaquePart
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ToolUse:
     """A function call an assistant made earlier in the conversation."""
 
@@ -81,7 +82,7 @@ class ToolUse:
     """The vendor's seal on the reasoning behind the call, which it wants back unchanged."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Message:
     """One turn of the conversation."""
 
@@ -92,7 +93,7 @@ class Message:
     tool_call_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Tool:
     """A function the model may call; `parameters` is a JSON schema."""
 
@@ -104,7 +105,7 @@ class Tool:
     """As for `TextPart`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sampling:
     """How tokens are chosen; None leaves it to the model."""
 
@@ -119,7 +120,7 @@ class Sampling:
     logit_bias: Mapping[str, float] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Origin:
     """The client's own request body, validated, and the language it is in."""
 
@@ -129,7 +130,7 @@ class Origin:
     """What the client wants its answer to be, where its dialect leaves it a choice."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ChatRequest:
     """One chat completion, as asked for. It is the chat's `Call`: it knows how to weigh itself."""
 

@@ -17,6 +17,7 @@ Name = Literal[
     "unsupported_parameter",
     "context_length_exceeded",
     "invalid_api_key",
+    "key_revoked",
     "insufficient_credits",
     "model_not_allowed",
     "permission_denied",
@@ -67,6 +68,7 @@ FACES: Final[dict[Name, Face]] = {
     "unsupported_parameter": _face(400, _BAD),
     "context_length_exceeded": _face(400, _BAD, project="INPUT_TOO_LARGE"),
     "invalid_api_key": _face(401, "authentication_error", "invalid_api_key", "UNAUTHORIZED"),
+    "key_revoked": _face(401, "authentication_error", "key_revoked", "UNAUTHORIZED"),
     "insufficient_credits": _face(402, "billing_error", "insufficient_balance", "INSUFFICIENT_CREDITS"),
     "model_not_allowed": _face(403, "permission_error", project="FORBIDDEN"),
     "permission_denied": _face(403, "permission_error", project="FORBIDDEN"),
@@ -201,7 +203,10 @@ class UpstreamError(Exception):
         message: the upstream's own words, cleaned, for `rejected`; ours for `unsupported`; else none.
         code, param: the upstream's own machine code and field, for `rejected`.
         retry_after: whole seconds the upstream asked for.
+        own_key: it was asked with the account's own key.
     """
+
+    own_key = False
 
     def __init__(
         self,
@@ -246,7 +251,9 @@ def outward(errors: Sequence[UpstreamError]) -> GatewayError:
         return GatewayError("unsupported_parameter", message, param=errors[0].param)
     last = able[-1]
     sentence = _SENTENCES[last.trouble]
-    if all(error.trouble == "rate_limited" for error in able):
+    if last.own_key and last.trouble == "auth":
+        told = GatewayError("byok_key_rejected", "The model provider refused the account's own key.")
+    elif all(error.trouble == "rate_limited" for error in able):
         waits = [error.retry_after for error in able if error.retry_after is not None]
         told = GatewayError("model_rate_limited", sentence, retry_after=min(waits, default=1))
     elif last.trouble in _TIMEOUTS:
@@ -271,6 +278,7 @@ _SECRETS: Final = re.compile(
     | \bBearer\s+\S+
     | \b(?:sk|gsk|csk|xai|hf|gh[opsu]|pplx|nvapi|fd_agg|fd_mcp|flp_sk|fk)[-_][\w*.-]{6,}  # keys
     | \b(?:pk|rk|key|org|proj|req)[-_](?=[\w*.-]{0,64}?[\d*])[\w*.-]{6,}   # keys and ids, no mere words
+    | \b(?:org|proj|req)[-_][0-9a-z]{18,}\b                               # by chance without a digit
     | \bAIza[\w-]{20,} | \bAKIA[0-9A-Z]{16}\b | \bya29\.\S+ | \beyJ[\w.-]{16,}
     | [^\s*]{0,40}\*{3,}\S*                                              # keys the upstream masked
     | \b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b

@@ -28,6 +28,7 @@ KEY_PATTERN: Final = re.compile(r"(?:fd_agg_|fk-|flp_sk_|fd_mcp_)[0-9A-Za-z]{38}
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BASE32: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS: Final = [high + low for high in _BASE32 for low in _BASE32]
+_AS_TYPED: Final = str.maketrans("OIL", "011", "- ")
 _BODY, _CHECK = 32, 6
 _REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
 
@@ -43,6 +44,11 @@ def new_generation_id() -> str:
     return "gen_" + ulid(time.time_ns() // 1_000_000, os.urandom(10))
 
 
+def generations_before(milliseconds: int) -> str:
+    """Return what every generation id made before that Unix time is less than, and no other."""
+    return "gen_" + ulid(milliseconds, bytes(10))
+
+
 def new_request_id() -> str:
     """Make a tracing label for a client that sent none."""
     return "req_" + ulid(time.time_ns() // 1_000_000, os.urandom(10))
@@ -53,6 +59,18 @@ def request_id(offered: str | None) -> str:
     if offered is not None and _REQUEST_ID.fullmatch(offered):
         return offered
     return new_request_id()
+
+
+def new_code() -> str:
+    """Make a code of 128 bits from the system's CSPRNG, in five groups of Crockford base 32."""
+    text = ulid(secrets.randbits(48), secrets.token_bytes(10))
+    return "-".join((text[:5], text[5:10], text[10:15], text[15:20], text[20:]))
+
+
+def code_digest(pepper: bytes, code: str) -> bytes:
+    """Return what is stored of a code, in any case, without hyphens, O for 0, I and L for 1."""
+    plain = code.upper().translate(_AS_TYPED)
+    return hmac.digest(pepper, b"code:" + plain.encode(errors="replace"), "sha256")
 
 
 def new_key(kind: KeyKind) -> str:

@@ -68,9 +68,10 @@ class Price:
 
 def cost(usage: Usage, price: Price, markup: Fraction = Fraction(1)) -> int:
     """Return what `usage` costs at `price`, in nano-USD, rounded up once for the whole request."""
-    millionths = sum(map(mul, usage, price.rates_for(usage.prompt_tokens)))
-    numerator = (millionths + price.request * _TOKENS_PER_PRICE) * markup.numerator
-    return ceil_div(numerator, markup.denominator * _TOKENS_PER_PRICE)
+    rates = price.rates_for(usage.prompt_tokens) if price.tiers else price.rates
+    millionths = sum(map(mul, usage, rates)) + price.request * _TOKENS_PER_PRICE
+    times, parts = markup.as_integer_ratio()
+    return ceil_div(millionths * times, parts * _TOKENS_PER_PRICE)
 
 
 def hold_for(estimate: int) -> int:
@@ -122,8 +123,10 @@ def credits_json(nano: int, credits_per_usd: int) -> orjson.Fragment:
 
 
 def usd_text(nano: int) -> str:
-    """Write nano-USD as a decimal string of US dollars."""
-    return decimal_text(nano, NANO_PER_USD)
+    """Write nano-USD as a decimal string of US dollars, as `decimal_text` would."""
+    whole, rest = divmod(abs(nano), NANO_PER_USD)
+    sign = "-" if nano < 0 else ""
+    return f"{sign}{whole}.{rest:09d}".rstrip("0") if rest else f"{sign}{whole}"
 
 
 def per_token_text(rate: int) -> str:

@@ -6,13 +6,17 @@ each wire makes them disjoint, so that a price is one multiplication per class a
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 DEFAULT_RATIO = 4000
 """Thousandths of a UTF-8 byte per token: four bytes, the usual figure for English text."""
 
 MAX_TOKENS = 10_000_000
 """The sanity cap: a reported figure beyond it, the largest context window there is, is not believed."""
+
+
+Funding = Literal["credits", "byok"]
+"""Who pays the provider: we, out of the account's credits, or the account, by a key of its own."""
 
 
 class Usage(NamedTuple):

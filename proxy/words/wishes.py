@@ -15,6 +15,8 @@ Strategy = Literal["single", "failover", "hedge", "race", "cheapest", "fastest",
 """`single` tries one deployment; the others go on to the next when one fails. `hedge` starts a second when
 the first is late, `race` starts all at once. The rest are orders: by price, by speed, by the operator's
 rank, and by chance, the cheaper the likelier."""
+RACES: Final[frozenset[Strategy]] = frozenset({"race", "hedge"})
+"""Those whose losers cost the operator something: a plan says whether its accounts may choose them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,9 @@ from .routes import answer
 class SimLine:
     """Answers requests of any of the three protocols by their path."""
 
-    async def post(self, path: str, headers: Sequence[tuple[str, str]], body: Body) -> SimReply:
+    async def post(
+        self, path: str, headers: Sequence[tuple[str, str]], body: Body, *, private: bool = False
+    ) -> SimReply:
         """Answer a request. Raises nothing; what is wrong with it is an answer too."""
         await trio.lowlevel.checkpoint()
         if not isinstance(body, bytes):
