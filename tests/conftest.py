@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import settings
 
+from tests.fakes.postgres import Postgres, postgres
 from tests.fakes.upstream import FaultyUpstream
 
 settings.register_profile("headrace", derandomize=True, deadline=None, database=None, max_examples=100)
@@ -23,3 +24,10 @@ async def upstream() -> AsyncIterator[FaultyUpstream]:
 async def spare() -> AsyncIterator[FaultyUpstream]:
     async with FaultyUpstream() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    """A PostgreSQL for the session."""
+    with postgres() as one:
+        yield one

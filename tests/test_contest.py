@@ -191,7 +191,7 @@ async def test_a_race_is_exempt_where_the_operator_wants_it(autojump_clock: obje
 async def test_a_race_over_budget_is_fail_over(autojump_clock: object) -> None:
     scene = Scene([FAIL, QUICK], "race", health=Health(shares=Shares(hedge_start=0, hedge_calls=0)))
     contest = scene.contest()
-    contest._plan = replace(scene.plan, exempt=False)
+    contest.plan = replace(scene.plan, exempt=False)
     winner, stream = await contest.run()
     stream.close()
     assert winner.deployment.provider.name == "p1"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import trio
@@ -11,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.bank.desk import Desk
 from proxy.bank.memory import MemoryStore
-from proxy.observe.metrics import Metrics
+from proxy.observe.metrics import OTHER, Metrics
+from proxy.observe.names import NAMES
 from proxy.policy.health import Health
 from proxy.policy.plan import Candidate
 from proxy.policy.prices import PriceBook
@@ -20,6 +23,7 @@ from proxy.receipt import Attempt, Receipt
 from proxy.settings import Deployment, Provider, Settings
 from proxy.words.chat import ChatRequest, Message, Origin, TextPart
 from proxy.words.principal import Principal
+from proxy.words.usage import Usage
 
 SIM = Provider("sim", "sim")
 KNOWN, UNKNOWN = "sim/echo", "sim/echo:tokens=7"
@@ -39,7 +43,7 @@ def health() -> Health:
 
 @pytest.fixture
 async def metrics(health: Health) -> Metrics:
-    return Metrics(Desk(MemoryStore()), health, {KNOWN})
+    return Metrics(Desk(MemoryStore()), health, {KNOWN}, {KNOWN})
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
@@ -94,3 +98,96 @@ async def test_what_nobody_got_is_a_loss(metrics: Metrics, autojump_clock: objec
     assert ("headrace_upstream_loss_nanousd_total", "a") not in told
     kinds = {name[1:]: value for name, value in told.items() if name[0] == "headrace_upstream_attempts_total"}
     assert kinds == {("a", "none"): 1, ("b", "cancelled"): 1, ("b", "failed"): 1}
+
+
+def finished(model: str = KNOWN, **fields: Any) -> Receipt:
+    """A stream that came whole, of 11 tokens, at the first attempt."""
+    receipt = Receipt("g", "r", 1, 1, None, stream=True, started_at=10.0, started_unix=0.0, model_asked="m")
+    won = Attempt("a", "m", 10.001, first_event_at=10.5, ended_at=12.0)
+    receipt.model, receipt.attempts, receipt.winner = model, [won], won
+    receipt.admitted, receipt.held, receipt.cost, receipt.usage = True, 100, 30, Usage(input=7, output=11)
+    receipt.first_relayed_at, receipt.ended_at, receipt.admit_seconds = 10.502, 12.002, 0.001
+    for name, value in fields.items():
+        setattr(receipt, name, value)
+    return receipt
+
+
+async def test_a_stream_is_told_by_the_names_of_the_conventions(
+    metrics: Metrics, autojump_clock: object
+) -> None:
+    metrics.observe(finished())
+    told = samples(metrics)
+    labels = ("chat", "a", KNOWN)
+    assert told["gen_ai_server_time_to_first_token_seconds_sum", *labels] == pytest.approx(0.502)
+    assert told["gen_ai_server_time_per_output_token_seconds_sum", *labels] == pytest.approx(0.15)
+    assert told["gen_ai_server_request_duration_seconds_sum", "", *labels] == pytest.approx(2.002)
+    assert told["gen_ai_client_token_usage_sum", *labels, "input"] == 7
+    assert told["gen_ai_client_token_usage_sum", *labels, "output"] == 11
+    assert told["headrace_overhead_seconds_sum",] == pytest.approx(0.003)
+    assert told["headrace_admissions_total", "admitted"] == 1
+    money = [told[f"headrace_{what}_nanousd_total",] for what in ("held", "settled", "refunded")]
+    assert money == [100, 30, 70]
+
+
+async def test_a_model_that_a_client_made_up_has_no_name(metrics: Metrics, autojump_clock: object) -> None:
+    metrics.observe(finished(UNKNOWN))
+    metrics.observe(finished("another"))
+    assert samples(metrics)["gen_ai_server_time_to_first_token_seconds_count", "chat", "a", OTHER] == 2
+
+
+@pytest.mark.fault("F1", "F2")
+@pytest.mark.parametrize(
+    ("fields", "stage"),
+    [
+        ({"admitted": False, "attempts": [], "winner": None, "first_relayed_at": None}, "admission"),
+        ({"winner": None, "first_relayed_at": None}, "waiting"),
+        ({}, "streaming"),
+    ],
+)
+async def test_a_client_that_left_is_counted_by_how_far_it_got(
+    metrics: Metrics, autojump_clock: object, fields: dict[str, Any], stage: str
+) -> None:
+    metrics.watch(lambda: 0, lambda: 0, lambda: 0, left=lambda: 4)
+    metrics.observe(finished(outcome="client_abort", **fields))
+    told = samples(metrics)
+    assert told["headrace_client_aborts_total", stage] == 1
+    assert told["headrace_client_aborts_total", "reading"] == 4
+    speeds = told.get(("gen_ai_server_time_per_output_token_seconds_count", "chat", "a", KNOWN), 0)
+    assert speeds == 0, "an answer that broke off has no speed"
+
+
+async def test_who_won_beside_another_and_what_the_loser_cost(
+    metrics: Metrics, autojump_clock: object
+) -> None:
+    slow = Attempt("a", "m", 10.0, cost=5)
+    fast = Attempt("b", "m", 10.2, cost=7, why="hedge")
+    metrics.observe(finished(attempts=[slow, fast], winner=fast))
+    metrics.observe(finished(attempts=[slow, fast], winner=slow))
+    broken = Attempt("b", "m", 10.2, cost=9, why="hedge", trouble="failed")
+    metrics.observe(finished(attempts=[slow, broken], winner=slow))
+    told = samples(metrics)
+    results = {name[2]: count for name, count in told.items() if name[0] == "headrace_hedges_total"}
+    assert results == {"won": 1, "lost": 1, "failed": 1}
+    assert told["headrace_hedge_waste_nanousd_total", "a"] == 5
+    assert told["headrace_hedge_waste_nanousd_total", "b"] == 7
+
+
+async def test_the_door_and_the_bank_are_asked_when_it_is_scraped(
+    metrics: Metrics, autojump_clock: object
+) -> None:
+    metrics.watch(lambda: 1, lambda: 2, lambda: 3, lambda: {"invalid_api_key": 5})
+    told = samples(metrics)
+    assert [told[f"headrace_requests_{name}",] for name in ("running", "waiting", "shed_total")] == [1, 2, 3]
+    assert told["headrace_refusals_total", "invalid_api_key"] == 5
+    assert (told["headrace_bank_pending",], told["headrace_bank_down",]) == (0, 0)
+
+
+def test_names_follow_the_rules_of_both_houses() -> None:
+    """OpenTelemetry's names with their units, and Prometheus': base units, nothing twice."""
+    for name in NAMES.values():
+        assert re.fullmatch(r"(gen_ai|headrace|process)_[a-z0-9_]+", name.name), name
+        assert name.text.endswith("."), name
+        assert not name.name.endswith("_total"), name
+        assert (name.kind == "histogram") == bool(name.bounds), name
+        assert list(name.bounds) == sorted(set(name.bounds)), name
+        assert not {"key", "account", "user", "project", "le"} & set(name.labels), name

@@ -302,8 +302,8 @@ class TestCounting:
         progress = []
         for _ in range(3):
             scene.feed()
-            progress.append(scene.relay.progressed)
-        assert progress == [True, False, True]
+            progress.append(scene.relay.moved)
+        assert progress == [1, 0, 1]
 
 
 class TestEnds:

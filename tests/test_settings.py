@@ -13,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.settings import Alias, Allowance, Money, Settings, SettingsError, Timeouts, load, split_bind
+from proxy.settings.environment import overlay
+from proxy.settings.kinds import ORIGIN
 from proxy.settings.load import PLAN, SECTIONS
 from proxy.settings.models import MODEL, PRICE, complete
+from proxy.settings.problems import Problems
 from proxy.settings.providers import PROVIDER, TIMEOUTS
 from proxy.settings.wellknown import WELL_KNOWN
 from proxy.words.money import Rates
@@ -278,10 +281,11 @@ WRONG = [
     (f'[server]\ntls_key = "{EXAMPLE}"', "server: tls_cert and tls_key go together", "missing"),
     ("server = 3", "server: found a whole number", "a table, [server]"),
     ("[sever]\nbind = 1", "sever: unknown key", 'did you mean "server"?'),
-    ("[zzz]\nbind = 1", "zzz: unknown key", "allowed: aliases, metrics, models"),
+    ("[zzz]\nbind = 1", "zzz: unknown key", "allowed: aliases, dashboard, idempotency, log"),
     ("[metrics]\nbind = false", "metrics.bind: found false", '"" is off'),
     ('[store]\nurl = "mysql://u"', "store.url: found 'mysql://u'", "sqlite:///PATH"),
-    (f'[store]\nurl = "postgresql://u:{CANARY}@h/d"', "store.url: found text;", "sqlite:///PATH"),
+    (f'[store]\nurl = "postgresql://u:{CANARY}@h/"', "store.url: found text;", "sqlite:///PATH"),
+    (f'[store]\nurl = "postgresql://u:{CANARY}@h/d#e"', "store.url: found text;", "sqlite:///PATH"),
     ('[store]\nsynchronous = "OFF"', "store.synchronous: found 'OFF'", "one of FULL, NORMAL"),
     ("[money]\nmarkup = 1.2", "money.markup: found 1.2", "quote the number"),
     ('[money]\nmarkup = "-1"', "money.markup: found '-1'", "from 0 to 1000"),
@@ -466,13 +470,29 @@ def test_the_example_is_the_defaults() -> None:
     assert load(EXAMPLE, {}, here=Path()) == load(None, {}, here=Path())
 
 
+OPTIONAL = {"tls_cert", "tls_key", "public_url", "master_keys", "username", "password", "ca_file"} | {
+    "stripe_key",
+    "stripe_webhook_secret",
+}
+
+
 def test_the_example_names_every_key() -> None:
     text = EXAMPLE.read_text("utf-8")
     set_keys = tomllib.loads(text)
     for section, kinds in {**SECTIONS, "timeouts": TIMEOUTS}.items():
-        optional = {"tls_cert", "tls_key"}
+        optional = OPTIONAL
         assert kinds.keys() - optional == set_keys[section].keys()
-    for key in (*PROVIDER, *MODEL, *PRICE, *PLAN, "tls_cert", "tls_key"):
+    for key in (
+        *PROVIDER,
+        *MODEL,
+        *PRICE,
+        *PLAN,
+        "tls_cert",
+        "tls_key",
+        "public_url",
+        "username",
+        "password",
+    ):
         assert re.search(rf"\b{key} = ", text), key
     assert all(f"{known.name} {known.variable or ':'}" in text for known in WELL_KNOWN)
 
@@ -489,3 +509,38 @@ def test_the_example_works_with_every_mark_removed(tmp_path: Path) -> None:
         "fast": Alias(("gpt-4o-mini",)),
         "smart": Alias(("openai/gpt-4o", "gpt-4o-mini"), "quality"),
     }
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_environment_reaches_every_section(tmp_path: Path, section: str) -> None:
+    """A wrong value is told of as the value of its key, so it has got there."""
+    key = next(iter(SECTIONS[section]))
+    problems = Problems("none")
+    tables: dict[str, Any] = {}
+    overlay(tables, {f"HEADRACE_{section}__{key}".upper(): "x"}, problems)
+    problems.raise_any()
+    assert tables[section][key].text == "x"
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://Gateway.example:443/", "https://gateway.example"),
+        ("http://gateway.example:80", "http://gateway.example"),
+        ("https://gateway.example:80", "https://gateway.example:80"),
+        ("http://gateway.example:8080", "http://gateway.example:8080"),
+        ("http://[::1]:80", "http://[::1]"),
+    ],
+)
+def test_a_public_url_is_written_as_browsers_write_an_origin(url: str, origin: str) -> None:
+    assert ORIGIN.take(url) == origin
+
+
+def test_a_public_url_is_ascii() -> None:
+    with pytest.raises(ValueError, match="as browsers send it"):
+        ORIGIN.take("https://b\u00fccher.example")
+
+
+def test_a_well_known_key_is_tried_where_it_shows_and_costs_nothing() -> None:
+    """OpenRouter lists its models to anybody."""
+    assert {row.name: row.tries for row in WELL_KNOWN if row.tries != "/models"} == {"openrouter": "/key"}

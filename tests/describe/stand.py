@@ -13,6 +13,7 @@ import trio
 from proxy.settings import Alias, Allowance
 from proxy.words.principal import Limits
 from tests.e2e.harness import Door, Running, running, settings_for
+from tests.patience import LONG
 
 
 class Stand(NamedTuple):
@@ -31,7 +32,7 @@ async def stand(directory: Path, door: Door = "http1", rpm: int | None = None) -
         plans={"default": Allowance(Limits(rpm=rpm), allow_race=True)},
         aliases={"auto": Alias(("sim/echo",))},
     )
-    with trio.fail_after(120):
+    with trio.fail_after(LONG):
         async with running(settings, door=door) as gateway:
             yield Stand(gateway, gateway.url.removesuffix("/v1"), await gateway.key("100000"))
             if gateway.receipts:

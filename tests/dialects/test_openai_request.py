@@ -33,7 +33,7 @@ from proxy.words.errors import GatewayError
 from proxy.words.usage import Usage
 
 DIALECT = OpenAIDialect("aggregator")
-GENEROUS = 1.0
+GENEROUS = 5.0
 """CPU seconds: the goals are 20 and 50 ms, which are for the bench; here only a runaway is caught."""
 HI = {"role": "user", "content": "Hi"}
 GOOD: dict[str, Any] = {"model": "openai/gpt-4o-mini", "messages": [HI]}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,10 +20,13 @@ from proxy.edge.http1 import serve_http1
 from proxy.edge.http1_limits import Limits
 from proxy.edge.http2 import serve_asgi
 from proxy.edge.server import listen
+from proxy.observe.trace import Traces
+from proxy.policy.prices import PriceBook
 from proxy.receipt import Receipt
 from proxy.settings import Deployment, Metrics, Model, Provider, Secrets, Server, Settings, Store, Timeouts
 from proxy.upstream.transport import UpstreamTransport
 from proxy.words.money import Price, Rates
+from tests.patience import LONG
 
 Door = Literal["http1", "asgi"]
 UPSTREAM_KEY = "sk-upstream-CANARY-0123456789"
@@ -41,6 +45,11 @@ def provider(name: str, base_url: str, **more: object) -> Provider:
     return Provider(name=name, wire="openai", base_url=base_url, timeouts=timeouts, **fields)  # type: ignore[arg-type]
 
 
+def store_for(directory: Path) -> Store:
+    """A SQLite file; `tests/postgres` puts another in its place."""
+    return Store(url=f"sqlite:///{directory}/headrace.db")
+
+
 def settings_for(directory: Path, providers: Sequence[Provider], **more: object) -> Settings:
     """Settings with one model, `m`, deployed at each provider in order, and `sim`."""
     deployments = tuple(Deployment(each, "m") for each in providers)
@@ -48,7 +57,7 @@ def settings_for(directory: Path, providers: Sequence[Provider], **more: object)
     return Settings(
         server=Server(bind="127.0.0.1:0", drain=0.5),
         metrics=Metrics(bind=None),
-        store=Store(url=f"sqlite:///{directory}/headrace.db"),
+        store=store_for(directory),
         secrets=Secrets(dir=directory / "secrets"),
         providers=(*providers, Provider(name="sim", wire="sim")),
         models=models,
@@ -86,14 +95,15 @@ class Running:
     async def key(self, credits: str = "1000", *, email: str = EMAIL, kind: str = "account") -> str:  # noqa: A002
         """Make an account with credits, and a key."""
         office = self.bank.office
-        self.account = (await office.create_account(email, credits))["account"]
-        key: str = (await office.create_key(email, kind))["key"]  # type: ignore[arg-type]
+        self.account = (await office.accounts.create(email, credits))["account"]
+        key: str = (await office.keys.create(email, kind))["key"]  # type: ignore[arg-type]
         return key
 
     async def finished(self, number: int = 1) -> Receipt:
         """Wait until that many requests have ended and their holds with them; return the last."""
-        while len(self.receipts) < number:
-            await self.receipts.told.wait()
+        with trio.fail_after(LONG):
+            while len(self.receipts) < number:
+                await self.receipts.told.wait()
         # The desk answers in order, so whatever was submitted before this has been decided.
         await self.bank.desk.call(Extend(f"barrier:{len(self.receipts)}:{trio.current_time()}", "none", 1, 0))
         return self.receipts[number - 1]
@@ -111,8 +121,14 @@ class Running:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, door: Door = "http1") -> AsyncIterator[Running]:
-    """Run a gateway behind one of its doors for the length of the block."""
+async def running(
+    settings: Settings,
+    *,
+    door: Door = "http1",
+    unix_time: Callable[[], float] = time.time,
+    traces: Traces | None = None,
+) -> AsyncIterator[Running]:
+    """Run a gateway behind one of its doors for the length of the block, its requests by that clock."""
     with listen(settings.server.bind) as listening:
         host, port = listening.getsockname()[:2]
         async with (
@@ -121,7 +137,16 @@ async def running(settings: Settings, *, door: Door = "http1") -> AsyncIterator[
             trio.open_nursery() as background,
         ):
             receipts = Receipts()
-            gateway = Gateway(settings, bank, transport, observers=[receipts.observe])
+            gateway = Gateway(
+                settings,
+                bank,
+                transport,
+                PriceBook.load(settings.providers),
+                observers=[receipts.observe],
+                learned=bank.learned,
+                unix_time=unix_time,
+                traces=traces,
+            )
             under_test = Running(f"http://{host}:{port}/v1", bank, gateway, transport, receipts)
             await background.start(gateway.abandoned.run)
             async with trio.open_nursery() as nursery:

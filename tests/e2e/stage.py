@@ -16,6 +16,7 @@ from proxy.words.usage import DEFAULT_RATIO, count
 from proxy.words.wishes import Strategy
 from tests.fakes.client import Answer, Client, chat
 from tests.fakes.upstream import FaultyUpstream
+from tests.patience import PATIENCE
 
 from .harness import INPUT, OUTPUT, PRICE, Door, Running, provider, running, settings_for
 
@@ -91,7 +92,7 @@ class Stage:
         gateway = self.gateway
         assert await gateway.open_holds() == 0
         assert (await gateway.balance())[1] == 0
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             while (connections := gateway.transport.statistics()).open != connections.idle:
                 await trio.lowlevel.checkpoint()
         report = await verify(gateway.bank.store)

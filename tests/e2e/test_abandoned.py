@@ -11,6 +11,7 @@ from proxy.upstream import abandoned
 from tests.fakes.client import Client, chat, text_of
 from tests.fakes.script import Script
 from tests.fakes.upstream import FaultyUpstream
+from tests.patience import PATIENCE
 
 from .harness import INPUT, OUTPUT, Running, provider, running, settings_for
 
@@ -54,7 +55,7 @@ async def test_an_answer_that_is_charged_whole_is_read_on(tmp_path: Path, upstre
         assert not seen.closed.is_set()
         for _ in range(8):
             tokens.release()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             while not drained(gateway):  # noqa: ASYNC110 - a metric announces nothing
                 await trio.sleep(0.01)
         assert drained(gateway) == 18
@@ -75,7 +76,7 @@ async def test_otherwise_it_is_dropped_at_once(
     here = provider("up", upstream.base_url, cancel_stops_billing=stops, drain_after_abort=seconds)
     async with running(settings_for(tmp_path, [here])) as gateway:
         await leave_after_three(gateway, upstream, tokens)
-        with trio.fail_after(2):
+        with trio.fail_after(PATIENCE):
             await upstream.wait_closed()
         assert drained(gateway) == 0
 
@@ -95,7 +96,7 @@ async def test_reading_on_has_bounds(
         if bound == "bytes":
             tokens.release()
         if bound != "stop":
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE):
                 await upstream.wait_closed()
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         await upstream.wait_closed()

@@ -18,6 +18,7 @@ from proxy.words.principal import Limits
 from tests.fakes.client import Answer, Client
 from tests.fakes.script import STALL, Script, error
 from tests.fakes.upstream import FaultyUpstream
+from tests.patience import LONG
 
 from .harness import Door, Running, provider, running, settings_for
 
@@ -34,7 +35,7 @@ def settings_at(directory: Path, *upstreams: FaultyUpstream, limits: Limits = Li
 
 @asynccontextmanager
 async def place(settings: Settings, door: Door = "http1") -> AsyncIterator[tuple[Running, str]]:
-    with trio.fail_after(30):
+    with trio.fail_after(LONG):
         async with running(settings, door=door) as gateway:
             yield gateway, await gateway.key()
 
@@ -77,8 +78,32 @@ async def test_a_key_is_told_what_it_may_do_and_what_is_left(tmp_path: Path) -> 
         assert 0 < data["rate_limit"]["reset"] <= 60
         assert data["tokens_per_day"]["remaining"] == 10_000 - receipt.usage.total_tokens
         assert 0 < data["tokens_per_day"]["reset"] <= 86_400
-        assert data["concurrency"] == {"limit": 3, "remaining": 3}
+        assert data["concurrency"] == {"limit": 3, "remaining": 3, "scope": "plan"}
         assert (data["max_request_credits"], data["max_output_tokens"]) == (2, 100)
+
+
+async def test_a_key_is_told_the_limits_of_every_scope(tmp_path: Path) -> None:
+    async with place(settings_at(tmp_path, limits=Limits(rpm=100, max_output=100))) as (gateway, _):
+        office = gateway.bank.office
+        made = await office.projects.create("user@example.com", "P", cost_per_day="2")
+        await office.keys.set(made["id"], {"rpm": 3, "concurrency": 2})
+        await ask(gateway, made["key"], {**HELLO, "max_tokens": 5})
+        receipt = await gateway.finished()
+        _, told = await get(gateway, made["key"], "/key")
+        shares = {share["scope"]: share for share in told["data"]["scopes"]}
+        assert sorted(shares) == ["key", "plan", "project"]
+        left = {scope: share["rate_limit"] for scope, share in shares.items()}
+        assert left == {
+            "key": {"limit": 3, "remaining": 2},
+            "plan": {"limit": 100, "remaining": 99},
+            "project": {"limit": 10, "remaining": 9},
+        }
+        assert shares["key"]["concurrency"] == {"limit": 2, "remaining": 2}
+        assert shares["plan"]["max_output_tokens"] == 100
+        cost = shares["project"]["credits_per_day"]
+        assert cost == {"limit": 2000, "remaining": 2000 - Decimal(receipt.cost) / CREDIT}
+        tokens = shares["project"]["tokens_per_day"]
+        assert tokens == {"limit": 10_000, "remaining": 10_000 - receipt.usage.total_tokens}
 
 
 async def test_what_has_no_limit_says_so(tmp_path: Path) -> None:
@@ -87,7 +112,7 @@ async def test_what_has_no_limit_says_so(tmp_path: Path) -> None:
         data = told["data"]
         assert data["rate_limit"]["requests"] is data["rate_limit"]["remaining"] is None
         assert data["tokens_per_day"]["limit"] is data["tokens_per_day"]["remaining"] is None
-        assert data["concurrency"] == {"limit": None, "remaining": None}
+        assert data["concurrency"] == {"limit": None, "remaining": None, "scope": None}
         assert (data["usage"], data["credits"]["available"]) == (0, 1000)
 
 
@@ -101,7 +126,7 @@ async def test_a_running_request_is_held_for_and_counted(tmp_path: Path, upstrea
         held = (await gateway.balance())[1]
         assert held > 0
         assert told["data"]["credits"]["held"] == Decimal(held) / CREDIT
-        assert told["data"]["concurrency"] == {"limit": 2, "remaining": 1}
+        assert told["data"]["concurrency"] == {"limit": 2, "remaining": 1, "scope": "plan"}
         generation = client.answer.headers["x-generation-id"]
         assert (await get(gateway, key, f"/generation?id={generation}"))[0] == 404  # it has not finished
         client.close()
@@ -118,7 +143,7 @@ async def test_a_running_request_is_held_for_and_counted(tmp_path: Path, upstrea
 async def test_a_finished_request_is_shown_to_its_account_alone(tmp_path: Path, door: Door) -> None:
     async with place(settings_at(tmp_path), door) as (gateway, key):
         other = await gateway.key(email="other@example.com")
-        sibling = (await gateway.bank.office.create_key("user@example.com", "gateway"))["key"]
+        sibling = (await gateway.bank.office.keys.create("user@example.com", "gateway"))["key"]
         answer = await ask(gateway, key, HELLO, **{"x-request-id": "mine"})
         generation = answer.headers["x-generation-id"]
         # At once: the end of a request that has just been answered may still be on its way to the store.

@@ -15,6 +15,7 @@ from proxy.words.wishes import Strategy
 from tests.fakes import script as say
 from tests.fakes.clock import SkippingClock
 from tests.fakes.script import Script
+from tests.patience import LONG
 
 from .stage import NAMES, Stage, ask, price, several
 
@@ -28,6 +29,12 @@ def clock() -> SkippingClock:
     return SkippingClock()
 
 
+@pytest.fixture
+def slow_clock() -> SkippingClock:
+    """Ten of our seconds are one of its."""
+    return SkippingClock(rate=0.1)
+
+
 async def count(stage: Stage, what: str) -> int:
     ((number,),) = await stage.gateway.bank.store.read(f"SELECT count(*) FROM {what}")  # noqa: S608 - ours
     return int(number)
@@ -37,9 +44,10 @@ async def count(stage: Stage, what: str) -> int:
 @pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize("strategy", STRATEGIES)
 async def test_where_every_breaker_is_open_nobody_is_asked_and_nothing_is_held(
-    strategy: Strategy, number: int, tmp_path: Path, clock: SkippingClock
+    strategy: Strategy, number: int, tmp_path: Path, slow_clock: SkippingClock
 ) -> None:
-    with trio.fail_after(30):
+    """The clock is slow, lest a breaker's cool-down be over before it is looked at."""
+    with trio.fail_after(LONG):
         async with several(tmp_path, number, strategy) as stage:
             for upstream in stage.upstreams:
                 upstream.default = DEAD
@@ -68,7 +76,7 @@ async def test_where_every_breaker_is_open_nobody_is_asked_and_nothing_is_held(
             # It is not for ever: the first to come once they may be probed brings them back.
             for upstream in stage.upstreams:
                 upstream.default = say.HEALTHY
-            clock.skip(3.0)
+            slow_clock.skip(3.0)
             assert (await stage.ask(ask())).payloads[-1] == b"[DONE]"
             await stage.gateway.finished(asked + 3)
 

@@ -28,6 +28,7 @@ from tests.fakes.cases import CASES, Case, cases_for
 from tests.fakes.client import Answer, Client, chat, text_of
 from tests.fakes.tongues import Wire
 from tests.fakes.upstream import NO_SUCH_HOST, FaultyUpstream, black_hole, refusing
+from tests.patience import LONG, PATIENCE
 
 from .harness import INPUT, OUTPUT, provider, running, settings_for
 
@@ -163,13 +164,13 @@ async def play(
             if answer is not None:
                 check_answer(Case(row=case.row, what=case.what) if saved else case, answer)
             if case.closes:
-                with trio.fail_after(2):
+                with trio.fail_after(PATIENCE):
                     await server.wait_closed()
             if not healthy:
                 assert server.hits == case.hits
             elif not case.fails_over:
                 assert second.hits == 0
-        with trio.fail_after(2):
+        with trio.fail_after(PATIENCE):
             await server.wait_idle()
 
 
@@ -238,7 +239,7 @@ def check_usage(case: Case, chunks: list[dict[str, Any]]) -> None:
 async def test_a_case_with_one_provider(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if case.place == "hanging_dns":
         trio.socket.set_custom_hostname_resolver(HangingResolver())
-    with trio.fail_after(30):
+    with trio.fail_after(LONG):
         await play(case, tmp_path, monkeypatch, healthy=False)
 
 
@@ -248,7 +249,7 @@ async def test_a_case_with_a_healthy_provider_behind(
 ) -> None:
     if case.place == "hanging_dns":
         trio.socket.set_custom_hostname_resolver(HangingResolver())
-    with trio.fail_after(30):
+    with trio.fail_after(LONG):
         await play(case, tmp_path, monkeypatch, healthy=True)
 
 
@@ -256,7 +257,7 @@ async def test_a_case_with_a_healthy_provider_behind(
 async def test_a_case_with_a_provider_of_another_protocol(
     wire: Wire, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(LONG):
         await play(case, tmp_path, monkeypatch, healthy=False, wire=wire)
 
 
@@ -267,7 +268,7 @@ CROSSINGS = [(wire, case) for wire, case in OTHERS if case.row in CROSSED and ca
 async def test_a_case_in_which_a_provider_of_another_protocol_is_behind(
     wire: Wire, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(LONG):
         await play(case, tmp_path, monkeypatch, healthy=True, wire=wire)
 
 

@@ -25,6 +25,7 @@ from tests.fakes.client import Answer, text_of
 from tests.fakes.clock import SkippingClock
 from tests.fakes.script import STALL, WORD, Script
 from tests.fakes.upstream import FaultyUpstream
+from tests.patience import PATIENCE
 
 from .harness import INPUT, OUTPUT, PRICE
 from .stage import PROMPT, Stage, Tried, ask, deployed, price, providers_of, settings_of, staged
@@ -185,7 +186,7 @@ async def test_a_scenario(
     upstream.script(scenario.primary)
     upstream.default = WHOLE
     spare.default = scenario.fallback
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE):
         async with scene(tmp_path, upstream, spare) as stage:
             answer = await stage.ask(ask(TOKENS, stream=stream))
             (check_stream if stream else check_whole)(scenario, answer)
@@ -227,7 +228,7 @@ async def test_a_cut_answer_is_finished_elsewhere_where_the_operator_wants_that(
     """Asked for anew, never continued from a prefill; one answer, one name, paid for once."""
     upstream.script(scenario.primary)
     spare.default = WHOLE
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE):
         async with replaying(tmp_path, upstream, spare) as stage:
             answer = await stage.ask(ask(TOKENS, stream=stream))
             whole = replace(scenario, ends="answered", relayed=TOKENS)
@@ -245,7 +246,7 @@ async def test_a_second_answer_that_differs_is_never_joined_to_the_first(
 ) -> None:
     upstream.script(scenario.primary)
     upstream.default = spare.default = Script(tokens=TOKENS, word="not ")
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE):
         async with replaying(tmp_path, upstream, spare) as stage:
             answer = await stage.ask(ask(TOKENS))
             assert text_of(answer.payloads) == WORD * scenario.relayed

@@ -16,6 +16,7 @@ from proxy.settings import Race
 from tests.fakes.client import Client
 from tests.fakes.clock import SkippingClock
 from tests.fakes.script import STALL, Script
+from tests.patience import LONG
 
 from .stage import NAMES, PATH, PATIENT, PROMPT, Stage, Tried, ask, price, several
 
@@ -55,7 +56,7 @@ def clock() -> SkippingClock:
 async def test_each_further_attempt_waits_its_delay(
     number: int, tmp_path: Path, clock: SkippingClock
 ) -> None:
-    with trio.fail_after(100):
+    with trio.fail_after(LONG):
         async with several(tmp_path, number, "hedge", eager(after=5.0)) as stage:
             *slow, _ = stage.upstreams
             for upstream in slow:
@@ -113,7 +114,7 @@ async def test_hedges_keep_within_their_share_of_calls(
     share: Fraction | int, hedged: int, tmp_path: Path
 ) -> None:
     """Of fifteen calls to a provider that is late; without a hedge it answers all the same."""
-    with trio.fail_after(60):
+    with trio.fail_after(LONG):
         async with several(tmp_path, 2, "hedge", eager(share)) as stage:
             for number in range(1, 16):
                 stage.upstreams[0].default = Script(before_head=partial(wait_decided, stage, number))
@@ -126,7 +127,7 @@ async def test_hedges_keep_within_their_share_of_calls(
 
 async def test_hedges_keep_within_their_share_of_spend(tmp_path: Path) -> None:
     """A prompt of a cent each, and a cent to begin with: one hedge, whatever the number of calls allows."""
-    with trio.fail_after(60):
+    with trio.fail_after(LONG):
         async with several(tmp_path, 2, "hedge", eager(1)) as stage:
             long = {"messages": [{"role": "user", "content": "word " * 7_200}]}
             for number in range(1, 5):
@@ -140,7 +141,7 @@ async def test_hedges_keep_within_their_share_of_spend(tmp_path: Path) -> None:
 
 class TestRaces:
     async def test_one_that_the_operator_configured_asks_no_budget(self, tmp_path: Path) -> None:
-        with trio.fail_after(60):
+        with trio.fail_after(LONG):
             async with several(tmp_path, 2, "race", eager(0)) as stage:
                 first, second = stage.upstreams
                 for number in range(1, 11):
@@ -167,7 +168,7 @@ class TestRaces:
 
     async def test_one_that_a_client_asks_for_keeps_to_the_budget(self, tmp_path: Path) -> None:
         """Two are free to begin with; beyond that it is fail-over."""
-        with trio.fail_after(60):
+        with trio.fail_after(LONG):
             async with several(tmp_path, 2, "failover", eager(0), allow_race=True) as stage:
                 for number in range(1, 7):
                     stage.upstreams[0].default = Script(before_head=partial(wait_decided, stage, number))
@@ -185,10 +186,10 @@ class TestRaces:
             assert hits(stage) == [2, 0, 0]
 
     async def test_a_keys_own_strategy_is_the_operators_word(self, tmp_path: Path) -> None:
-        with trio.fail_after(60):
+        with trio.fail_after(LONG):
             async with several(tmp_path, 2, "failover", eager(0)) as stage:
                 office = stage.gateway.bank.office
-                stage.key = (await office.create_key("user@example.com", strategy="race"))["key"]
+                stage.key = (await office.keys.create("user@example.com", strategy="race"))["key"]
                 first, second = stage.upstreams
                 second.default = SILENT
                 for number in range(1, 6):
@@ -204,7 +205,7 @@ class TestUnstoppable:
     async def test_a_late_one_is_hedged_for_short_answers_alone(
         self, tokens: int, hedged: bool, tmp_path: Path
     ) -> None:
-        with trio.fail_after(60):
+        with trio.fail_after(LONG):
             race = replace(eager(1), hedge_unstoppable=256)
             async with several(tmp_path, 2, "hedge", race, unstoppable=["first"]) as stage:
                 first, _ = stage.upstreams
@@ -217,7 +218,7 @@ class TestUnstoppable:
                 assert await stage.charged() == price(10, tokens)
 
     async def test_it_is_passed_over_for_one_that_can_be_stopped(self, tmp_path: Path) -> None:
-        with trio.fail_after(60):
+        with trio.fail_after(LONG):
             async with several(tmp_path, 3, "hedge", eager(1), unstoppable=["second"]) as stage:
                 stage.upstreams[0].default = SILENT
                 assert (await stage.ask(ask(1000))).headers["x-gateway-provider"] == "third"

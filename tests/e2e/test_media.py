@@ -19,6 +19,7 @@ from tests.fakes.client import Answer, Client
 from tests.fakes.recordings import FORM, form, mp3, wav
 from tests.fakes.script import STALL, Script, broken, error, whole
 from tests.fakes.upstream import FaultyUpstream
+from tests.patience import LONG
 from tests.tls.h2client import H2Client
 
 from .harness import Door, Running, provider, running, settings_for
@@ -81,7 +82,7 @@ class Stage:
 @asynccontextmanager
 async def stage(settings: Settings, door: Door = "http1") -> AsyncIterator[Stage]:
     """Run a gateway, at whose end nothing is held and every invariant holds."""
-    with trio.fail_after(60):
+    with trio.fail_after(LONG):
         async with running(settings, door=door) as gateway:
             yield Stage(gateway, await gateway.key())
             if gateway.receipts:

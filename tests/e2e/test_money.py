@@ -21,6 +21,7 @@ from tests.fakes import script as say
 from tests.fakes.client import Client, chat, post, text_of
 from tests.fakes.script import Script
 from tests.fakes.upstream import FaultyUpstream
+from tests.patience import LONG, PATIENCE
 
 from .harness import INPUT, OUTPUT, PRICE, Running, provider, running, settings_for
 
@@ -100,15 +101,16 @@ async def test_a_thousand_requests_for_a_hundred_holds(tmp_path: Path, upstream:
             statuses.append(answer.status)
             if statuses.count(402) == 900:
                 release.set()
-            posted, held = await gateway.balance()
-            lowest.append(posted - held)
+            if len(statuses) % 10 == 0:  # more snapshots would take the time that the requests need
+                posted, held = await gateway.balance()
+                lowest.append(posted - held)
 
-        with trio.fail_after(60):
+        with trio.fail_after(LONG):
             async with trio.open_nursery() as nursery:
                 for _ in range(1000):
                     nursery.start_soon(one)
-        await gateway.finished(1000)
         assert (statuses.count(200), statuses.count(402)) == (100, 900)
+        await gateway.finished(1000)
         assert upstream.hits == 100
         assert min(lowest) >= 0
         assert (await gateway.balance())[0] == 100 * hold(8) - 100 * price(PROMPT, 8)
@@ -121,7 +123,8 @@ async def test_a_hold_that_runs_out_grows(tmp_path: Path, upstream: FaultyUpstre
     upstream.default = Script(tokens=64)
     async with running(settings_for(tmp_path, [provider("up", upstream.base_url)])) as gateway:
         key = await gateway.key()
-        answer = await post(gateway.url, PATH, chat(max_tokens=8), key=key)
+        with trio.fail_after(PATIENCE):
+            answer = await post(gateway.url, PATH, chat(max_tokens=8), key=key)
         assert answer.payloads[-1] == b"[DONE]"
         assert text_of(answer.payloads) == "the " * 64
         receipt = await gateway.finished()
@@ -140,7 +143,8 @@ async def test_a_stream_without_end_stops_where_the_money_does(
         key = await gateway.key(as_credits(credit))
         async with Client(gateway.url, key) as client:
             await client.request(PATH, chat(max_tokens=8))
-            answer = await client.whole()
+            with trio.fail_after(PATIENCE):
+                answer = await client.whole()
         assert answer.complete
         assert b"[DONE]" not in answer.payloads
         assert b"insufficient_balance" in answer.payloads[-1]
@@ -218,7 +222,7 @@ async def test_two_thousand_streams_aborted_anywhere(tmp_path: Path, upstream: F
                 left[name] = trio.current_time()
                 client.close(chance.choice(["fin", "rst"]))
 
-        with trio.fail_after(240):
+        with trio.fail_after(LONG):
             async with trio.open_nursery() as nursery:
                 for number, cut in enumerate(cuts):
                     nursery.start_soon(one, number, cut)

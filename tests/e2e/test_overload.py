@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from dataclasses import replace
@@ -17,6 +18,7 @@ from proxy.settings import Settings
 from tests.fakes.client import Client, chat, post
 from tests.fakes.script import ENDLESS, Script
 from tests.fakes.upstream import FaultyUpstream
+from tests.patience import PATIENCE
 
 from .harness import Door, provider, running, settings_for
 
@@ -59,14 +61,12 @@ async def test_requests_beyond_the_bound_are_told_to_come_back(
             assert (await second.payloads())[-1] == b"[DONE]"
         assert upstream.hits == 3
         text = gateway.gateway.metrics.render()[0].decode()
-        assert re.search(r"^headrace_requests_shed_total 3\.0$", text, re.MULTILINE)
+        assert re.search(r"^headrace_requests_shed_total 3$", text, re.MULTILINE)
 
 
 @pytest.mark.fault("F96")
-async def test_being_sent_away_needs_no_key_no_body_and_little_time(
-    tmp_path: Path, upstream: FaultyUpstream
-) -> None:
-    """Ten times as many as there is room for. Prints the figures; the bound allows for slow machines."""
+async def test_being_sent_away_needs_no_key_and_no_body(tmp_path: Path, upstream: FaultyUpstream) -> None:
+    """Ten times as many as there is room for. Prints the figures."""
     upstream.default = Script(tokens=ENDLESS, gap=0.1)
     async with running(bounded(tmp_path, upstream, max_requests=20), door="http1") as gateway:
         key = await gateway.key()
@@ -98,28 +98,53 @@ async def test_being_sent_away_needs_no_key_no_body_and_little_time(
         assert len(waits) == 200
         # The CPU is that of both ends, for they share this process.
         print(f"shed: p99 {sorted(waits)[197] * 1000:.1f} ms, {spent * 1e6:.0f} us CPU at both ends")
-        assert spent < 0.005
 
 
 @pytest.mark.fault("F96")
-async def test_while_the_loop_is_late_requests_are_sent_away_and_streams_go_on(
+async def test_hundreds_at_once_are_all_answered(
     tmp_path: Path, upstream: FaultyUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Any turn of the loop counts as a long one, and none as short enough, as if we had no time at all."""
+    """However long that takes on this machine, which is client, gateway and provider at once."""
+    monkeypatch.setattr(load, "_STANDING", math.inf)
+    upstream.default = Script(tokens=1)
+    async with running(settings_for(tmp_path, [provider("up", upstream.base_url)])) as gateway:
+        key = await gateway.key("1000000")
+        answers: list[int] = []
+
+        async def one() -> None:
+            answers.append((await post(gateway.url, PATH, chat(max_tokens=8, stream=False), key=key)).status)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(300):
+                nursery.start_soon(one)
+        assert answers == [200] * 300
+
+
+@pytest.mark.fault("F96")
+async def test_while_a_line_stands_requests_are_sent_away_and_streams_go_on(
+    tmp_path: Path, upstream: FaultyUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is begun in a turn, as if we had no time at all, and the line has room for one."""
     release = trio.Event()
     upstream.default = Script(at=((1, release),))
-    async with running(settings_for(tmp_path, [provider("up", upstream.base_url)])) as gateway:
+    async with running(bounded(tmp_path, upstream, max_queue=1)) as gateway:
         key = await gateway.key()
-        async with Client(gateway.url, key) as stream, Client(gateway.url, key) as known:
+        async with (
+            Client(gateway.url, key) as stream,
+            Client(gateway.url, key) as known,
+            Client(gateway.url, key) as first,
+        ):
             await stream.request(PATH, chat(max_tokens=8))
             await stream.head()
             await known.request("/models")
             assert (await known.whole()).status == 200
             with monkeypatch.context() as late:
-                for name in ("_LONG", "_LASTING", "_SHORT", "_AT_LEAST"):
-                    late.setattr(load, name, 0)
-                for _ in range(4):
-                    await trio.testing.wait_all_tasks_blocked()
+                late.setattr(load, "_AT_ONCE", 0)
+                gateway.gateway.routes.load.turn(0)
+                await first.request(PATH, chat(max_tokens=8, stream=False))
+                with trio.fail_after(PATIENCE):
+                    while not gateway.gateway.routes.load.waiting:
+                        await trio.lowlevel.checkpoint()
                 for _ in range(3):
                     await known.request(PATH, chat(), headers={"X-Request-ID": 'quoted"\\'})
                     refused = await known.whole()
@@ -133,7 +158,30 @@ async def test_while_the_loop_is_late_requests_are_sent_away_and_streams_go_on(
                 assert (await known.whole()).status == 200
             release.set()
             assert (await stream.payloads())[-1] == b"[DONE]"
-        assert upstream.hits == 1
+            assert (await first.whole()).status == 200
+        assert upstream.hits == 2
+
+
+@pytest.mark.fault("F96")
+async def test_who_leaves_the_line_is_not_begun(
+    tmp_path: Path, upstream: FaultyUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(settings_for(tmp_path, [provider("up", upstream.base_url)])) as gateway:
+        key, line = await gateway.key(), gateway.gateway.routes.load
+        with monkeypatch.context() as late:
+            late.setattr(load, "_AT_ONCE", 0)
+            line.turn(0)
+            async with Client(gateway.url, key) as client:
+                await client.request(PATH, chat(max_tokens=8))
+                with trio.fail_after(PATIENCE):
+                    while not line.waiting:
+                        await trio.lowlevel.checkpoint()
+            with trio.fail_after(PATIENCE):
+                while line.waiting:
+                    await trio.lowlevel.checkpoint()
+        line.turn(0)
+        await trio.testing.wait_all_tasks_blocked()
+        assert (line.running, line.shed, upstream.hits) == (0, 0, 0)
 
 
 @pytest.mark.fault("F98")

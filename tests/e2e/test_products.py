@@ -88,7 +88,7 @@ async def staged(
     settings = replace(settings_for(directory, [provider("up", upstream.base_url)]), **more)
     async with running(settings, door=door) as gateway:
         account = await gateway.key(str(CREDITS))
-        made = await gateway.bank.office.create_key(EMAIL, "project", project="shop")
+        made = await gateway.bank.office.keys.create(EMAIL, "project", project="shop")
         yield Place(gateway, upstream, account, made["key"])
         assert await gateway.open_holds() == 0
 
@@ -236,8 +236,8 @@ async def test_failures_are_told_in_the_dialect_of_their_path(here: Place) -> No
 
 
 async def test_an_account_without_credits_is_told_so(here: Place) -> None:
-    poor = (await here.gateway.bank.office.create_account("poor@example.com", "0"))["email"]
-    made = await here.gateway.bank.office.create_key(poor, "project", project="shop")
+    poor = (await here.gateway.bank.office.accounts.create("poor@example.com", "0"))["email"]
+    made = await here.gateway.bank.office.keys.create(poor, "project", project="shop")
     codes = {AUTO: "INSUFFICIENT_CREDITS", CHAT: "INSUFFICIENT_CREDITS", LLM_CHAT: "insufficient_credits"}
     for path, code in codes.items():
         answer = await here.ask(path, HI, key=made["key"])
@@ -271,7 +271,7 @@ async def test_the_models_of_a_key_are_those_enabled_for_it(here: Place) -> None
     assert all(each.keys() == shown.keys() for each in every)
     assert (await here.ask("/api/v1/ai/models/m")).json == shown
     await here.gateway.bank.store.write([("UPDATE api_key SET models = ?", ('["m"]',))])
-    await here.gateway.bank.office.create_key(EMAIL)  # at which every key is looked up anew
+    await here.gateway.bank.office.keys.create(EMAIL)  # at which every key is looked up anew
     # The model itself, and the aliases, all of which lead to it.
     aliases = [{**shown, "id": name, "name": name} for name in ALIASES]
     assert (await here.ask("/api/v1/ai/models")).json == {"data": [shown, *aliases]}

@@ -54,6 +54,48 @@ async def test_every_bad_key_gets_the_same_401(gateway: Running, key: str) -> No
     assert gateway.receipts == []
 
 
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "name"),
+    [
+        ({"Authorization": "Bearer nothing"}, b"{}", 401, "invalid_api_key"),
+        ({}, b"{", 400, "invalid_json"),
+        ({"Content-Type": "text/plain"}, b"{}", 415, "unsupported_media_type"),
+        ({"Content-Length": "99999999"}, b"", 413, "body_too_large"),
+    ],
+)
+async def test_what_is_refused_before_it_is_a_request_has_its_line(
+    gateway: Running,
+    caplog: pytest.LogCaptureFixture,
+    headers: dict[str, str],
+    body: bytes,
+    status: int,
+    name: str,
+) -> None:
+    caplog.set_level("INFO", "headrace.edge")
+    key = await gateway.key()
+    headers = {"Authorization": f"Bearer {key}", "X-Request-ID": "mine", **headers}
+    assert (await post(gateway.url, PATH, body, headers=headers)).status == status
+    lines = [vars(record)["said"] for record in caplog.records if record.message == "refused"]
+    assert lines == [{"request_id": "mine", "error": name, "status": status}]
+
+
+async def test_anthropics_sdks_find_the_label_where_they_look(gateway: Running) -> None:
+    """platform.claude.com/docs/en/api/errors, Request id."""
+    key = await gateway.key()
+    hello = {"model": "sim/echo", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+    for path, body, status in (
+        ("/messages", hello, 200),
+        ("/messages", {**hello, "stream": True}, 200),
+        ("/messages", {}, 400),
+        ("/messages/count_tokens", hello, 200),
+        ("/chat/completions", HELLO, 200),
+    ):
+        answer = await post(gateway.url, path, body, key=key)
+        assert answer.status == status
+        own = answer.headers["x-request-id"] if path.startswith("/messages") else None
+        assert answer.headers.get("request-id") == own
+
+
 async def test_a_key_is_taken_from_either_header(gateway: Running) -> None:
     key = await gateway.key()
     for headers in ({"Authorization": f"bearer {key}"}, {"x-api-key": key}):
@@ -76,7 +118,7 @@ async def test_an_mcp_token_opens_no_model_route(gateway: Running) -> None:
 async def test_a_project_key_has_ten_requests_a_minute(gateway: Running) -> None:
     await gateway.key()
     office = gateway.bank.office
-    key = (await office.create_key("user@example.com", "project", project="site"))["key"]
+    key = (await office.keys.create("user@example.com", "project", project="site"))["key"]
     # The minute may turn once meanwhile, so that one window of the two has more than it allows.
     answers = [await post(gateway.url, PATH, HELLO, key=key) for _ in range(21)]
     refused = next(answer for answer in answers if answer.status == 429)
@@ -300,7 +342,12 @@ async def test_a_stream_that_comes_in_one_go_counts_among_the_first_tokens(gatew
     assert (await post(gateway.url, PATH, chat("sim/lorem"), key=key)).status == 200
     await gateway.finished()
     name = "gen_ai_server_time_to_first_token_seconds_count"
-    assert gateway.gateway.metrics.registry.get_sample_value(name) == 1
+    labels = {
+        "gen_ai_operation_name": "chat",
+        "gen_ai_provider_name": "sim",
+        "gen_ai_request_model": "sim/lorem",
+    }
+    assert gateway.gateway.metrics.registry.get_sample_value(name, labels) == 1
 
 
 async def test_a_model_nobody_named_is_told(gateway: Running) -> None:

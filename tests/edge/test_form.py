@@ -49,6 +49,9 @@ class Sent:
     async def wait_gone(self) -> None:
         raise AssertionError
 
+    def tell_gone(self, gone: object) -> None:
+        raise AssertionError
+
 
 async def read(pieces: list[bytes], headers: Mapping[str, str] = FORM) -> tuple[Form, bytes]:
     with Spool() as spool:

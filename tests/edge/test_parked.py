@@ -26,6 +26,7 @@ class Answer:
     def __init__(self, last: bytes = b"") -> None:
         self.last = last
         self.done = self.starved = self.moves = False
+        self.moved = 0
         self.stream = "first"
         self.deadline = 1e9
         self.raises: Exception | None = None
@@ -39,6 +40,7 @@ class Answer:
     def take(self, data: bytes) -> bytes:
         if self.raises is not None:
             raise self.raises
+        self.moved = len(data)
         self.done = data == self.last
         self.starved = data in {b"dear", b"away"}
         self.moves = data == b"away"
@@ -177,6 +179,18 @@ async def test_an_end_that_comes_together_with_bytes_is_not_missed() -> None:
         scene.upstream.close()
         await scene.over.wait()
         assert scene.outlet.given == [b"head.", b"[bye]", b"[]"]
+
+
+async def test_the_poll_is_told_how_much_was_moved() -> None:
+    turns: list[int] = []
+    async with scenes(2) as found:
+        found[0].poll.turn = turns.append
+        for scene in found:
+            scene.upstream.send(b"abc")
+        await found[0].write(b"d")
+        found[0].poll.ring()
+        await trio.testing.wait_all_tasks_blocked()
+    assert sum(turns) == 7
 
 
 @pytest.mark.fault("F9")

@@ -138,7 +138,7 @@ def left(
 WAITS = Script(before_head=STALL)
 SILENT = Script(before_first=STALL)
 HOLDS_AT_3 = say.broken(3, "stall")
-WHOLE: Final[Mapping[str, Any]] = MappingProxyType({"max_tokens": 8})
+WHOLE: Final[Mapping[str, Any]] = MappingProxyType({"stream": False, "max_tokens": 8})
 PLAIN: Final[Mapping[str, Any]] = MappingProxyType({"stream": True, "max_tokens": 8})
 
 CLIENT: Final = (

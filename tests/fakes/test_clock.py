@@ -6,6 +6,8 @@ import pytest
 import trio
 import trio.testing
 
+from tests.patience import LONG
+
 from .clock import SkippingClock
 
 
@@ -27,7 +29,7 @@ async def test_sleepers_and_deadlines_see_it(clock: SkippingClock) -> None:
         await trio.sleep(seconds)
         woken.append(seconds)
 
-    with trio.fail_after(60):
+    with trio.fail_after(LONG):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sleep, 30)
             nursery.start_soon(sleep, 20)

@@ -20,7 +20,7 @@ from proxy.settings import Alias, Deployment, Model, Money, Provider, Settings, 
 from proxy.words.chat import ChatRequest, Message, Origin, TextPart
 from proxy.words.errors import GatewayError
 from proxy.words.money import Price, Rates, cost, hold_for
-from proxy.words.principal import Limits, Principal
+from proxy.words.principal import Limits, Preferred, Principal
 from proxy.words.usage import DEFAULT_RATIO, Usage
 from proxy.words.wishes import Strategy, Wishes
 
@@ -194,7 +194,7 @@ def test_an_ambiguous_bare_id_names_the_choices() -> None:
 
 
 def test_a_provider_with_a_key_is_meant_before_one_without() -> None:
-    keyless = Provider("second", "openai", "https://x", price_source="openai")
+    keyless = Provider("second", "openai", "http://x", price_source="openai")
     assert terms("gpt-4o", settings(providers=(keyless, OPENAI), models=())).model == "openai/gpt-4o"
     assert terms("gpt-4o", settings(providers=(keyless, SIM), models=())).model == "second/gpt-4o"
 
@@ -564,3 +564,12 @@ def test_a_first_segment_that_names_no_provider_is_part_of_a_bare_id() -> None:
     own = Model("deepseek-ai/DeepSeek-V3.2", (Deployment(LOCAL, "v3"),), price=OWN_PRICE)
     (candidate,) = plan("deepseek-ai/DeepSeek-V3.2", settings(models=(own,))).candidates
     assert candidate.id == "local/v3"
+
+
+def test_a_tier_is_the_model_that_the_account_prefers() -> None:
+    known = router()
+    prefers = replace(ANYONE, preferred=(Preferred("simple", "sim/lorem"), Preferred("complex", "no/such")))
+    assert known.plan(chat("simple"), prefers, NOW).candidates[0].id == "sim/lorem"
+    for tier in ("capable", "complex"):
+        plain = known.plan(chat(tier), ANYONE, NOW).candidates[0].id
+        assert known.plan(chat(tier), prefers, NOW).candidates[0].id == plain

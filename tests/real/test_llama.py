@@ -12,6 +12,7 @@ from openai.types import CompletionUsage
 from pydantic import BaseModel
 
 from proxy.words.usage import DEFAULT_RATIO, count
+from tests.patience import PATIENCE
 from tests.sdk.place import HI, Place, both_bases, credits_in, deltas, finishes, text_of
 
 from .server import CONTEXT
@@ -197,7 +198,7 @@ async def test_leaving_stops_the_generation(place: Place, llama: str, stream: bo
     else:
         with pytest.raises(openai.APITimeoutError):
             await place.use(leave)
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         await wait_until(llama, at_work=False)
     receipt = await place.gateway.finished()
     assert receipt.outcome == "client_abort"

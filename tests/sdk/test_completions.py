@@ -13,6 +13,7 @@ from openai.types import Completion
 
 from tests.fakes.script import ENDLESS, Script, broken, error, error_frame, limited
 from tests.fakes.upstream import FaultyUpstream
+from tests.patience import PATIENCE
 
 from .place import HI, PROMPT, Place, both_bases, credits_in, place_for, price, settings_at
 from .test_leaving import GRANTED, metered
@@ -170,6 +171,6 @@ async def test_closing_a_stream(place: Place) -> None:
         return chunks
 
     assert text_of(await place.use(leave)) == "the " * GRANTED
-    with trio.fail_after(2):
+    with trio.fail_after(PATIENCE):
         assert (await place.upstream.wait_closed()).aborted
     await place.billed(price(PROMPT, GRANTED))

@@ -89,13 +89,13 @@ async def test_a_bad_key(place: Place, base: str, stream: bool, key: str) -> Non
 async def test_a_revoked_key(place: Place, base: str) -> None:
     await place.ask(base)
     await place.billed(price(10, 8))
-    await place.gateway.bank.office.revoke_key(place.gateway.receipts[0].key_id)
+    await place.gateway.bank.office.keys.revoke(place.gateway.receipts[0].key_id)
     await told(place, base, KEY)
 
 
 @both_bases
 async def test_a_key_for_something_else(place: Place, base: str) -> None:
-    key = (await place.gateway.bank.office.create_key("user@example.com", "mcp"))["key"]
+    key = (await place.gateway.bank.office.keys.create("user@example.com", "mcp"))["key"]
     await told(place, base, FORBIDDEN, client={"api_key": key})
     await place.unbilled()
 

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from tests.fakes.script import ENDLESS, STALL, Script
+from tests.patience import PATIENCE
 
 from .place import HI, PROMPT, Place, both_bases, price, text_of
 
@@ -70,7 +71,7 @@ async def test_closing_a_stream(place: Place, base: str, leave: Callable[[openai
     place.upstream.default, _ = metered()
     chunks = await place.use(leave, base)
     assert text_of(chunks) == "the " * GRANTED
-    with trio.fail_after(2):
+    with trio.fail_after(PATIENCE):
         seen = await place.upstream.wait_closed()
     assert seen.aborted
     assert seen.tokens_sent == GRANTED
@@ -101,7 +102,7 @@ async def test_cancelling_an_async_stream(place: Place) -> None:
 
     text = await trio.to_thread.run_sync(lambda: asyncio.run(leave()))
     assert text == "the " * GRANTED
-    with trio.fail_after(2):
+    with trio.fail_after(PATIENCE):
         assert (await place.upstream.wait_closed()).aborted
     await place.billed(price(PROMPT, GRANTED))
 
@@ -112,7 +113,7 @@ async def test_a_client_that_times_out_before_the_head(place: Place, stream: boo
     place.upstream.default = Script(before_head=STALL)
     with pytest.raises(openai.APITimeoutError):
         await place.ask(stream=stream, client={"timeout": 0.3})
-    with trio.fail_after(2):
+    with trio.fail_after(PATIENCE):
         assert (await place.upstream.wait_closed()).aborted
     assert (await place.billed(0)).outcome == "client_abort"
 
@@ -121,7 +122,7 @@ async def test_a_client_that_leaves_a_whole_answer_stops_it_too(place: Place) ->
     place.upstream.default, _ = metered()
     with pytest.raises(openai.APITimeoutError):
         await place.ask(client={"timeout": 0.5})
-    with trio.fail_after(2):
+    with trio.fail_after(PATIENCE):
         seen = await place.upstream.wait_closed()
     assert seen.aborted
     receipt = await place.gateway.finished()
@@ -174,7 +175,7 @@ async def test_a_stream_left_unread_is_not_read_ahead_for_ever(place: Place) -> 
             await trio.sleep(0.25)
 
     await place.use(hold)
-    with trio.fail_after(3):
+    with trio.fail_after(PATIENCE):
         seen = await place.upstream.wait_closed()
     receipt = await place.gateway.finished()
     assert receipt.outcome in {"client_abort", "insufficient_credits"}

@@ -15,6 +15,7 @@ from proxy.settings import Allowance
 from proxy.words.principal import Limits
 from tests.fakes.script import ENDLESS, STALL, Script, broken, error, error_frame, limited, whole
 from tests.fakes.upstream import FaultyUpstream
+from tests.patience import PATIENCE
 
 from .claude import async_client, kinds, say, text_of, use
 from .place import HI, PROMPT, Place, both_bases, credits_in, place_for, price, settings_at
@@ -271,7 +272,7 @@ async def test_a_key_by_either_header(place: Place) -> None:
 
 @both_bases
 async def test_a_key_for_something_else(place: Place, base: str) -> None:
-    key = (await place.gateway.bank.office.create_key("user@example.com", "mcp"))["key"]
+    key = (await place.gateway.bank.office.keys.create("user@example.com", "mcp"))["key"]
     await told(place, base, FORBIDDEN, client={"api_key": key})
 
 
@@ -447,7 +448,7 @@ async def test_closing_a_stream(place: Place, base: str) -> None:
         return events
 
     assert text_of(await use(place, leave, base)) == "the " * GRANTED
-    with trio.fail_after(2):
+    with trio.fail_after(PATIENCE):
         assert (await place.upstream.wait_closed()).aborted
     receipt = await place.billed(price(PROMPT, GRANTED))
     assert receipt.outcome == "client_abort"
@@ -475,6 +476,6 @@ async def test_cancelling_an_async_stream(place: Place) -> None:
             return text_of(events)
 
     assert await trio.to_thread.run_sync(lambda: asyncio.run(leave())) == "the " * GRANTED
-    with trio.fail_after(2):
+    with trio.fail_after(PATIENCE):
         assert (await place.upstream.wait_closed()).aborted
     await place.billed(price(PROMPT, GRANTED))

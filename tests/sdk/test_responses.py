@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from tests.fakes.script import ENDLESS, Script, broken, error, error_frame, limited
 from tests.fakes.upstream import FaultyUpstream
+from tests.patience import PATIENCE
 
 from .place import HI, PROMPT, Place, both_bases, credits_in, place_for, price, settings_at
 from .test_leaving import GRANTED, metered
@@ -356,7 +357,7 @@ async def test_closing_a_stream(place: Place, base: str) -> None:
         return events
 
     assert text_of(await place.use(leave, base)) == "the " * GRANTED
-    with trio.fail_after(2):
+    with trio.fail_after(PATIENCE):
         assert (await place.upstream.wait_closed()).aborted
     receipt = await place.billed(price(PROMPT, GRANTED))
     assert receipt.outcome == "client_abort"

@@ -12,6 +12,7 @@ import trio
 from anthropic import Anthropic
 
 from tests.fakes.provider import simulated
+from tests.patience import PATIENCE
 
 HI: Final[list[Any]] = [{"role": "user", "content": "Say this back, please."}]
 WEATHER: Final[Any] = {
@@ -36,7 +37,7 @@ async def use() -> AsyncIterator[Use]:
                 return do(client)
 
         async def run(do: Do) -> Any:
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE):
                 return await trio.to_thread.run_sync(work, do)
 
         yield run

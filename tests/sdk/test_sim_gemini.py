@@ -11,6 +11,7 @@ from google import genai
 from google.genai import errors, types
 
 from tests.fakes.provider import simulated
+from tests.patience import PATIENCE
 
 SAID: Final = "Say this back, please."
 PROMPT: Final = 6 + 4
@@ -40,7 +41,7 @@ async def use() -> AsyncIterator[Use]:
                 return do(client)
 
         async def run(do: Do) -> Any:
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE):
                 return await trio.to_thread.run_sync(work, do)
 
         yield run

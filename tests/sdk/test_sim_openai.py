@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from tests.fakes.provider import simulated
+from tests.patience import PATIENCE
 
 HI: Final[list[Any]] = [{"role": "user", "content": "Say this back, please."}]
 Use = Callable[[Callable[[openai.OpenAI], Any]], Any]
@@ -25,7 +26,7 @@ async def use() -> AsyncIterator[Use]:
                 return do(client)
 
         async def run(do: Callable[[openai.OpenAI], Any]) -> Any:
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE):
                 return await trio.to_thread.run_sync(work, do)
 
         yield run

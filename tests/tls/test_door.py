@@ -20,6 +20,7 @@ from tests.edge.http1_kit import serving
 from tests.fakes.client import Client, chat, text_of
 from tests.fakes.script import ENDLESS, Script
 from tests.fakes.upstream import FaultyUpstream
+from tests.patience import PATIENCE
 
 from .conftest import server_context
 
@@ -76,7 +77,7 @@ async def test_what_comes_with_the_end_of_the_handshake_is_not_forgotten(
         tls.write(b"GET /v1/stream HTTP/1.1\r\nHost: a\r\n\r\n")
         await client.send(outgoing.read())
         answer = b""
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             while b"three" not in answer:
                 try:
                     answer += tls.read(65_536)
@@ -92,7 +93,7 @@ async def test_a_handshake_that_does_not_come_is_not_waited_for(
 ) -> None:
     async with serving(certificate=certificate, head=0.1) as at, Client(at.url) as client:
         await client.send(sent)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             assert await client.at_end()
     assert not at.ledger.seen
 
@@ -103,7 +104,7 @@ async def test_a_handshake_that_does_not_come_is_not_waited_for(
 async def test_what_is_no_handshake_ends_the_connection(certificate: Certificate, data: bytes) -> None:
     async with serving(certificate=certificate) as at, Client(at.url) as client:
         await client.send(data)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             while await client._more():
                 pass
     assert not at.ledger.seen
@@ -199,7 +200,7 @@ async def test_a_client_that_never_reads_is_dropped(
         key = await gateway.key("1000000000")
         async with Client(gateway.url, key, tls=trusting) as client:
             await client.request(PATH, chat(max_tokens=100_000))
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE):
                 receipt = await gateway.finished()
                 assert (await upstream.wait_closed()).aborted
         assert receipt.outcome == "client_abort"

@@ -18,6 +18,7 @@ import trio
 from tests.fakes.client import Client, chat, text_of
 from tests.fakes.script import ENDLESS, Script, error
 from tests.fakes.upstream import FaultyUpstream
+from tests.patience import PATIENCE
 from tests.sdk.place import PROMPT, Place, credits_in, place_for, price, settings_at
 from tests.sdk.place import text_of as text_of_chunks
 
@@ -109,7 +110,7 @@ async def test_leaving_stops_the_upstream(place: Place, trusting: ssl.SSLContext
         while text != "the " * 5:
             text += text_of(await client.payloads(1))
         client.close()
-        with trio.fail_after(2):
+        with trio.fail_after(PATIENCE):
             assert (await place.upstream.wait_closed()).aborted
     assert (await place.billed(price(PROMPT, 5))).outcome == "client_abort"
 

@@ -17,6 +17,7 @@ from tests.e2e.harness import provider, running, settings_for
 from tests.fakes.client import Client, chat, post
 from tests.fakes.script import ENDLESS, Script
 from tests.fakes.upstream import FaultyUpstream
+from tests.patience import PATIENCE
 from tests.sdk.place import PROMPT, Place, place_for, price, settings_at
 
 from .h2client import H2Client
@@ -46,7 +47,7 @@ def connection(place: Place, trusting: ssl.SSLContext) -> H2Client:
 
 async def alive(place: Place, trusting: ssl.SSLContext) -> None:
     """Check that the gateway still answers, to somebody else."""
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         async with connection(place, trusting) as client:
             status, body = await client.whole(await client.post(PATH, chat("sim/echo", stream=False)))
     assert (status, body["choices"][0]["message"]["content"]) == (200, "hi")
@@ -56,7 +57,7 @@ async def test_resetting_a_stream_stops_its_upstream(place: Place, trusting: ssl
     place.upstream.default = Script(tokens=ENDLESS, gap=trio.Semaphore(4))
     async with connection(place, trusting) as client:
         stream = await client.post(PATH, chat())
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             await client.until(lambda: client.bodies[stream].count(TOKEN) == 5)
             await client.leave(stream)
             seen = await place.upstream.wait_closed()
@@ -72,7 +73,7 @@ async def test_a_reset_stream_leaves_its_siblings_alone(place: Place, trusting: 
     gate = trio.Semaphore(0)
     place.upstream.default = Script(tokens=6, gap=gate)
     async with connection(place, trusting) as client:
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             streams = [await client.post(PATH, chat()) for _ in range(10)]
             await client.until(lambda: all(client.bodies[stream].count(TOKEN) == 1 for stream in streams))
             for stream in streams[::2]:
@@ -94,9 +95,9 @@ async def test_closing_the_connection_stops_all_of_its_streams(
     place.upstream.default = Script(tokens=ENDLESS, gap=trio.Semaphore(0))
     async with connection(place, trusting) as client:
         streams = [await client.post(PATH, chat()) for _ in range(5)]
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             await client.until(lambda: all(client.bodies[stream].count(TOKEN) == 1 for stream in streams))
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         await place.gateway.finished(5)
     assert [receipt.cost for receipt in place.gateway.receipts] == [price(PROMPT, 1)] * 5
     assert (await place.gateway.balance())[1] == 0
@@ -107,7 +108,7 @@ async def test_an_answer_before_the_body_has_come(place: Place, trusting: ssl.SS
     gate = trio.Semaphore(0)
     place.upstream.default = Script(tokens=2, gap=gate)
     async with connection(place, trusting) as client:
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             neighbour = await client.post(PATH, chat())
             await client.until(lambda: client.bodies[neighbour].count(TOKEN) == 1)
             for _ in range(3):
@@ -163,7 +164,7 @@ async def test_a_method_that_is_no_ascii(place: Place, trusting: ssl.SSLContext)
 
 async def test_extended_connect_is_refused(place: Place, trusting: ssl.SSLContext) -> None:
     async with connection(place, trusting) as client:
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             await client.until(lambda: bool(client.h2.remote_settings.enable_connect_protocol))
             fields = dict(client.head(PATH)) | {":method": "CONNECT", ":protocol": "websocket"}
             client.h2.send_headers(1, [*fields.items(), ("sec-websocket-version", "13")])
@@ -179,7 +180,7 @@ async def test_frames_that_break_the_protocol_end_the_connection(
     async with connection(place, trusting) as client:
         # DATA on stream 0.
         await client.flush(b"\x00\x00\x01\x00\x00\x00\x00\x00\x00x")
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             await client.until(lambda: False)
         assert client.closed
     await alive(place, trusting)
@@ -242,7 +243,7 @@ async def test_leaving_an_answer_that_waits_for_the_clients_window(
     async with connection(place, trusting) as client:
         client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
         asked = await client.post(PATH, chat(stream=stream))
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             await client.until(lambda: asked in client.status)
             await (await place.upstream.wait_request()).answered.wait()
             with trio.move_on_after(0.2):
@@ -251,7 +252,7 @@ async def test_leaving_an_answer_that_waits_for_the_clients_window(
                 await client.leave(asked)
                 with trio.move_on_after(0.2):
                     await client.until(lambda: False)
-    with trio.fail_after(3):
+    with trio.fail_after(PATIENCE):
         receipt = await place.gateway.finished()
     assert receipt.cost in {price(10, 8), price(PROMPT, 8)}
     assert (await place.gateway.balance())[1] == 0
@@ -266,7 +267,7 @@ async def test_a_window_that_stays_shut_cannot_hold_an_answer_for_ever(
     monkeypatch.setattr(http2_protocol, "WRITE_STALL", 0.3)
     place.upstream.script(Script(tokens=ENDLESS if stream else 1_500, word="x", logprobs=True))
     async with connection(place, trusting) as client:
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE):
             stuck = await client.post(PATH, chat(stream=stream, max_tokens=1_500))
             client.starved.add(stuck)
             await client.until(lambda: stuck in client.reset)
@@ -293,7 +294,7 @@ async def test_a_window_that_opens_slowly_is_waited_for(
     async with connection(place, trusting) as client:
         slow = await client.post(PATH, chat(max_tokens=1_500))
         client.starved.add(slow)
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE):
             while slow not in client.ended:
                 with trio.move_on_after(0.1):
                     await client.until(lambda: slow in client.ended)
@@ -311,7 +312,7 @@ async def test_a_refusal_that_waits_for_a_window_does_not_outlive_its_client(
     """Nobody needs a key to ask; what is left of it when the client has gone would keep us from stopping."""
     settings = settings_at(tmp_path, upstream.base_url)
     settings = replace(settings, server=replace(settings.server, drain=30.0))
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         async with (
             place_for(settings, upstream) as place,
             H2Client(place.url(), "no key") as client,
@@ -334,7 +335,27 @@ async def test_an_answer_that_took_too_long_is_stopped_although_its_client_takes
         async with H2Client(gateway.url, await gateway.key()) as client:
             client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
             await client.post(PATH, chat())
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE):
                 receipt = await gateway.finished()
                 await upstream.wait_closed()
         assert receipt.error == "gateway_timeout"
+
+
+@pytest.mark.fault("F44")
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_request_that_comes_again_gets_the_same(
+    place: Place, trusting: ssl.SSLContext, stream: bool
+) -> None:
+    asked = chat(stream=stream)
+    async with connection(place, trusting) as client:
+        with trio.fail_after(PATIENCE):
+            streams = []
+            for _ in range(2):
+                streams.append(await client.post(PATH, asked, idempotency_key="k"))
+                await client.until(lambda: streams[-1] in client.ended)
+        first, again = streams
+        assert [client.status[stream] for stream in streams] == [200, 200]
+        assert client.bodies[again] == client.bodies[first]
+    await place.gateway.finished(2)
+    assert place.upstream.hits == 1
+    await place.billed(price(10, 8), 1)

@@ -15,6 +15,7 @@ import trustme
 
 from tests.fakes.script import ENDLESS, Script, broken
 from tests.fakes.upstream import FaultyUpstream
+from tests.patience import PATIENCE
 from tests.sdk.place import HI, PROMPT, Place, credits_in, place_for, price, settings_at, text_of
 
 from .conftest import server_context
@@ -159,7 +160,7 @@ async def test_leaving_stops_a_provider_behind_tls(
             return text_of(chunks)
 
         assert await place.use(leave) == "the " * 5
-        with trio.fail_after(2):
+        with trio.fail_after(PATIENCE):
             assert (await place.upstream.wait_closed()).aborted
         assert (await place.billed(price(PROMPT, 5))).outcome == "client_abort"
 

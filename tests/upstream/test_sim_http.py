@@ -14,6 +14,7 @@ from proxy.upstream.failures import TruncatedError
 from proxy.upstream.sim.app import simulate
 from proxy.upstream.transport import UpstreamTransport
 from tests.fakes.provider import simulated
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ async def test_a_client_that_leaves_ends_an_answer_that_never_would() -> None:
             left.set()
 
     scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": []}
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         await simulate(scope, receive, send)
     assert [message["type"] for message in said] == ["http.response.start", "http.response.body"]
     assert said[-1]["more_body"] is True

@@ -284,7 +284,8 @@ async def test_a_body_of_unknown_length_goes_in_chunks(
 
 async def test_httpx_waits_no_longer_than_it_is_told(nursery: trio.Nursery) -> None:
     server = await serve(nursery, script(answer(b"x" * 10)[:-5], b"", hold=True))
-    async with httpx.AsyncClient(transport=UpstreamTransport(), timeout=0.01) as client:
+    patience = httpx.Timeout(10, read=0.01)
+    async with httpx.AsyncClient(transport=UpstreamTransport(), timeout=patience) as client:
         with pytest.raises(httpx.ReadTimeout):
             await client.get(server.url)
     await server.peers[0].gone()

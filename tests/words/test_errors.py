@@ -29,6 +29,7 @@ invalid_json              400 invalid_request_error invalid_request_error INVALI
 unsupported_parameter     400 invalid_request_error invalid_request_error VALIDATION_ERROR
 context_length_exceeded   400 invalid_request_error invalid_request_error INPUT_TOO_LARGE
 invalid_api_key           401 authentication_error  invalid_api_key       UNAUTHORIZED
+key_revoked               401 authentication_error  key_revoked           UNAUTHORIZED
 insufficient_credits      402 billing_error         insufficient_balance  INSUFFICIENT_CREDITS
 model_not_allowed         403 permission_error      permission_error      FORBIDDEN
 permission_denied         403 permission_error      permission_error      FORBIDDEN
@@ -191,6 +192,7 @@ CANARIES = [
         "AIzaSyA1234567890abcdefghijklmnopqrstuv",
         "sk-proj-********************abcd",
         "org-a1B2c3D4e5F6",
+        "org-AbCdEfGhIjKlMnOpQrStUvWx",
         "proj_abc123456",
     ),
     *(

@@ -225,7 +225,10 @@ def _joins_paths(*operands: ast.expr) -> bool:
 
 
 # Timeouts and clocks are seconds, not money: these rooms of the bank wait and measure.
-CLOCKED = {"desk.py", "sqlite.py", "postgres.py", "recorder.py", "sweep.py", "verify.py"}
+CLOCKED = {
+    *("damage.py", "desk.py", "sqlite.py", "recorder.py", "slots.py", "sweep.py", "verify.py"),
+    *("line.py", "store.py"),  # of PostgreSQL
+}
 
 
 @pytest.mark.parametrize("path", GUARDED, ids=lambda path: f"{path.parent.name}/{path.name}")
