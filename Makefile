@@ -4,14 +4,16 @@ RUN := .venv
 DEV := .venv-dev
 REAL := .venv-real
 FUZZ := .venv-fuzz
+TOOLS := .tools
 LOCK_FLAGS := --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11
 
-.PHONY: run test test-node lint fmt bench real fuzz tables wire-cost lock prices clean debian
+.PHONY: run test test-node lint fmt bench real fuzz torture rehearse tables wire-cost bank-cost observe-cost
+.PHONY: dashboards plant lock prices clean debian screenshots pages-cost
 
 run: $(RUN)/.ready
 	$(RUN)/bin/headrace serve $(ARGS)
 
-test: $(DEV)/.ready lint
+test: $(DEV)/.ready $(TOOLS)/.ready $(TOOLS)/.chromium lint
 	$(DEV)/bin/pytest --cov --cov-report=term $(ARGS)
 
 lint: $(DEV)/.ready
@@ -40,6 +42,10 @@ real: $(REAL)/.ready
 fuzz: $(FUZZ)/.ready
 	$(FUZZ)/bin/python -m tests.fuzz $(ARGS)
 
+# A million operations of the bank, a random process killed every second; then the whole gateway, for a while.
+torture: $(DEV)/.ready
+	$(DEV)/bin/python -m tests.torture $(ARGS)
+
 # Rewrites the tables of README.md and proxy/wires/COMPATIBILITY.md from the data they show.
 tables: $(DEV)/.ready
 	$(DEV)/bin/python -m tests.tables
@@ -48,9 +54,39 @@ tables: $(DEV)/.ready
 wire-cost: $(DEV)/.ready
 	$(DEV)/bin/python -m tests.wire_cost
 
+# Pairs of admit and settle a second, and an admit's time at 300 a second, beside the disk's fsync.
+bank-cost: $(DEV)/.ready
+	$(DEV)/bin/python -m tests.bank_cost
+
+# What metrics and the log line cost a request, and what a scrape costs at 10,000 series of 4 processes.
+observe-cost: $(DEV)/.ready
+	$(DEV)/bin/python -m tests.observe_cost
+
+# Builds and runs the image of deploy/Dockerfile without a container engine (as root, on Linux). Some minutes.
+rehearse: $(DEV)/.ready
+	$(DEV)/bin/python -m tests.deploy.rehearse $(ARGS)
+
+# Pictures of every page of the dashboard in screenshots/, to be looked at.
+screenshots: $(DEV)/.ready $(TOOLS)/.chromium
+	$(DEV)/bin/python -m tests.browser.screenshots $(ARGS)
+
+# Bytes of each page of the dashboard, and the time until it can be used.
+pages-cost: $(DEV)/.ready $(TOOLS)/.chromium
+	$(DEV)/bin/python -m tests.browser.cost
+
+# Rewrites grafana/dashboards from grafana/boards.
+dashboards: $(DEV)/.ready
+	$(DEV)/bin/python -m grafana
+
+# Plants bugs one at a time in a copy of the tree; the tests have to catch each. Some minutes.
+plant: $(DEV)/.ready
+	$(DEV)/bin/python -m tests.plant $(ARGS)
+
 # Rewrites the locks from pyproject.toml (needs uv).
 lock:
 	uv pip compile $(LOCK_FLAGS) pyproject.toml --group pyproject.toml:build -o requirements.lock
+	uv pip compile $(LOCK_FLAGS) pyproject.toml --extra otel --group pyproject.toml:build \
+		-c requirements.lock -o requirements-otel.lock
 	uv pip compile $(LOCK_FLAGS) pyproject.toml --group pyproject.toml:dev -o requirements-dev.lock
 	uv pip compile $(LOCK_FLAGS) pyproject.toml --group pyproject.toml:dev tests/real/requirements.in \
 		-c requirements-dev.lock -o tests/real/requirements.lock
@@ -73,5 +109,13 @@ $(REAL)/.ready: tests/real/requirements.lock pyproject.toml
 $(FUZZ)/.ready: tests/fuzz/requirements.lock pyproject.toml
 	./deploy/venv $(PYTHON) $(FUZZ) tests/fuzz/requirements.lock
 
+# Prometheus itself, for the tests of rules and dashboards.
+$(TOOLS)/.ready: deploy/prometheus
+	./deploy/prometheus $(TOOLS)
+
+# Chromium, for the tests of pages.
+$(TOOLS)/.chromium: deploy/chromium
+	./deploy/chromium $(TOOLS)
+
 clean:
-	rm -rf $(RUN) $(DEV) $(REAL) $(FUZZ) .fuzz build dist .coverage .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(RUN) $(DEV) $(REAL) $(FUZZ) $(TOOLS) .fuzz build dist .coverage .hypothesis .mypy_cache .ruff_cache .import_linter_cache
