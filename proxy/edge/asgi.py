@@ -107,9 +107,11 @@ class ASGIRequest:
 class ASGIReply:
     """An answer as ASGI sends it. `nursery` lasts as long as the request."""
 
-    __slots__ = ("_comment", "_nursery", "_request", "_send")
+    __slots__ = ("_comment", "_kept", "_nursery", "_request", "_send")
 
     def __init__(self, request: ASGIRequest, send: Send, nursery: trio.Nursery) -> None:
+        self._kept = 0
+        """Bytes of the piece that is being sent, until the server is known to have them."""
         self._request = request
         self._send = send
         self._nursery = nursery
@@ -118,9 +120,14 @@ class ASGIReply:
 
     @property
     def unsent(self) -> int:
-        """See `http.Reply`: what a server does not know of counts as sent."""
+        """See `http.Reply`: what a server does not tell of it has sent."""
         unsent = self._request.extensions.get(UNSENT)
         return unsent() if unsent is not None else 0
+
+    def give_up(self) -> int:
+        """See `http.Reply`: a server that tells nothing has not taken what it was cancelled over."""
+        kept, self._kept = self._kept, 0
+        return kept + self.unsent
 
     def watch(self, watcher: Watcher) -> None:
         """See `http.Reply`."""
@@ -139,9 +146,13 @@ class ASGIReply:
 
     async def send(self, data: bytes) -> None:
         """Send a piece of it."""
+        self._kept = len(data)
         if self._comment is not None:
             await self._comment.wait()
+        if UNSENT in self._request.extensions:
+            self._kept = 0  # from here on the server counts it
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        self._kept = 0
 
     async def end(self) -> None:
         """End it."""

@@ -156,7 +156,7 @@ class Conversation:
 
     def _take_back(self) -> None:
         """Do not bill what has not left; without effect once the bill is settled."""
-        unsent = self._reply.unsent
+        unsent = self._reply.give_up()
         if unsent and self._exchange.relay is not None:
             self._exchange.relay.take_back(unsent)
 

@@ -88,7 +88,11 @@ class Reply(Answering, Protocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes handed in that are known not to have reached the client's socket."""
+        """Bytes handed in that are known not to have reached the client's socket, and may still do so."""
+        ...
+
+    def give_up(self) -> int:
+        """Forget a piece whose sending was cancelled before it began; return its bytes and the `unsent`."""
         ...
 
     def watch(self, watcher: Watcher) -> None:

@@ -43,6 +43,10 @@ class LiveReply(Http1Reply):
         """See `http.Reply`; the framing is counted as well."""
         return self._peer.unsent
 
+    def give_up(self) -> int:
+        """See `http.Reply`; what was sent is in the peer's hands at once."""
+        return self._peer.unsent
+
     def watch(self, watcher: Watcher) -> None:
         """See `http.Reply`."""
         self._watcher = watcher

@@ -54,6 +54,7 @@ class _Buffer(StreamBuffer):
 
     async def push(self, data: bytes) -> None:
         if self._complete:
+            self._lost += len(data)
             raise BufferCompleteError
         self.buffer.extend(data)
         await self._is_empty.clear()

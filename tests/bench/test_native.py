@@ -14,6 +14,7 @@ from bench.house.load import measure
 from bench.house.targets import Target, upstream
 from bench.house.workload import Workload, comparison
 from bench.process import Cores
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def ask(port: int, workload: Workload) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         connection.request("POST", "/v1/chat/completions", workload.body())
         return connection.getresponse().read().decode()
@@ -88,7 +89,7 @@ def test_refusals_are_failures(port: int) -> None:
 
 def test_what_came_is_counted(port: int) -> None:
     def posts() -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         try:
             connection.request("GET", "/stats")
             count: int = json.loads(connection.getresponse().read())["posts"]

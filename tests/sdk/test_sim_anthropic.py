@@ -33,7 +33,7 @@ async def use() -> AsyncIterator[Use]:
     async with simulated() as url:
 
         def work(do: Do) -> Any:
-            with Anthropic(base_url=url, api_key="any", max_retries=0, timeout=10) as client:
+            with Anthropic(base_url=url, api_key="any", max_retries=0, timeout=PATIENCE) as client:
                 return do(client)
 
         async def run(do: Do) -> Any:

@@ -36,7 +36,7 @@ async def use() -> AsyncIterator[Use]:
     async with simulated() as url:
 
         def work(do: Do) -> Any:
-            options = types.HttpOptions(base_url=url, timeout=10_000)
+            options = types.HttpOptions(base_url=url, timeout=int(1000 * PATIENCE))
             with genai.Client(api_key="any", http_options=options) as client:
                 return do(client)
 

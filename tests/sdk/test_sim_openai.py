@@ -22,7 +22,9 @@ async def use() -> AsyncIterator[Use]:
     async with simulated() as url:
 
         def work(do: Callable[[openai.OpenAI], Any]) -> Any:
-            with openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0, timeout=10) as client:
+            with openai.OpenAI(
+                base_url=f"{url}/v1", api_key="any", max_retries=0, timeout=PATIENCE
+            ) as client:
                 return do(client)
 
         async def run(do: Callable[[openai.OpenAI], Any]) -> Any:

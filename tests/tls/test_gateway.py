@@ -182,7 +182,7 @@ async def test_alpn_and_old_versions(place: Place, ca_file: Path) -> None:
             context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
             context.maximum_version = newest
         with (
-            socket.create_connection(("127.0.0.1", port), timeout=5) as raw,
+            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as raw,
             context.wrap_socket(raw, server_hostname="127.0.0.1") as secured,
         ):
             return secured.selected_alpn_protocol(), secured.version()
