@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from typing import get_args
 
@@ -25,10 +26,11 @@ def sealed(kind: KeyKind, body: str) -> str:
     return head + ids._checksum(head)
 
 
+DRAWN = "".join(random.Random(62).choices(BASE62, k=32))
 SAMPLES = [
     sealed(kind, body)
     for kind in KINDS
-    for body in ("0" * 32, "z" * 32, "00000000000000000000000000000001", BASE62[:32], BASE62[-32:])
+    for body in ("0" * 32, "z" * 32, "00000000000000000000000000000001", BASE62[:32], BASE62[-32:], DRAWN)
 ]
 
 
@@ -76,7 +78,7 @@ def test_the_checksum_is_crc32_in_base62_zero_padded() -> None:
 
 
 @pytest.mark.fault("F31")
-@pytest.mark.parametrize("key", [*SAMPLES, *(new_key(kind) for kind in KINDS)])
+@pytest.mark.parametrize("key", SAMPLES)
 def test_every_wrong_character_is_refused(key: str) -> None:
     for place, right in enumerate(key):
         for wrong in TYPED:
@@ -85,7 +87,7 @@ def test_every_wrong_character_is_refused(key: str) -> None:
 
 
 @pytest.mark.fault("F31")
-@pytest.mark.parametrize("key", [*SAMPLES, *(new_key(kind) for kind in KINDS)])
+@pytest.mark.parametrize("key", SAMPLES)
 def test_every_swap_of_neighbours_is_refused(key: str) -> None:
     for place in range(len(key) - 1):
         one, other = key[place], key[place + 1]
