@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 from proxy.bank.store import Statement
 
 from .clerk import Clerk
+from .keys import Keys
 from .passwords import check_password, new_password
 from .sessions import begun_if
 from .socket import ControlError, TakenError
@@ -49,8 +50,9 @@ class Proven(NamedTuple):
 class Credentials:
     """The counter for passwords and roles."""
 
-    def __init__(self, clerk: Clerk) -> None:
+    def __init__(self, clerk: Clerk, keys: Keys) -> None:
         self._clerk = clerk
+        self._keys = keys
 
     async def prove(self, email: str, password: str) -> Proven | None:
         """Return whose password this is; None where it is wrong or there is no such account, as slowly.
@@ -68,7 +70,7 @@ class Credentials:
         return Proven(account, hashed) if right else None
 
     async def password(self, email: str, password: str | None = None) -> dict[str, Any]:
-        """Set an account's password, or make one to be shown once; all its sessions end."""
+        """Set an account's password, or make one to be shown once; all its sessions and pages' keys end."""
         account = await self._clerk.account(email)
         made = new_password() if password is None else None
         if password is not None:
@@ -76,12 +78,13 @@ class Credentials:
         hashed = await self._clerk.hashing.hash(made or password or "")
         statements: list[Statement] = [(_SET, (hashed, int(made is not None), account)), (_OUT, (account,))]
         await self._clerk.store.write(statements)
+        await self._keys.end_playground(account)
         return {"account": account, "email": email, "password": made}
 
     async def change(self, email: str, password: str, proven: str, session: bytes) -> dict[str, Any]:
         """Put a password in the place of the one with the hash `proven`, and end all sessions but a new one.
 
-        `session` is that one's digest: nobody comes between a change and what it opens.
+        `session` is that one's digest: nobody comes between a change and what it opens. Pages' keys end, too.
 
         Raises:
             TakenError: the password was changed while it was being proven.
@@ -98,6 +101,7 @@ class Credentials:
         )
         if not changed:
             raise TakenError("the password was changed at the same moment")
+        await self._keys.end_playground(account)
         return {"account": account, "email": email}
 
     async def role(self, email: str, admin: bool) -> dict[str, Any]:  # noqa: FBT001 - the command's own word

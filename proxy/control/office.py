@@ -56,11 +56,11 @@ class Office:
         self._clerk = clerk
         self.audit = Audit(clerk.store)
         self.accounts = Accounts(clerk)
-        self.credentials = Credentials(clerk)
         self.standing = Standing(clerk)
         self.erasure = Erasure(clerk, self.standing)
         self.projects = Projects(clerk, pepper)
         self.keys = Keys(clerk, pepper, self.projects)
+        self.credentials = Credentials(clerk, self.keys)
         self.preferences = Preferences(clerk)
         self.notices = Notices(clerk, pepper)
         self.payments = Payments(clerk)

@@ -106,7 +106,6 @@ async def password(visit: Visit, body: NewPassword) -> object:
     await visit.mine(
         "accounts.password.change", password=body.new_password, proven=proven.hashed, session=drawn.digest
     )
-    await visit.house.office.keys.end_playground(proven.account)
     return await _told(visit, drawn.token)
 
 
