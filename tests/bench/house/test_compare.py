@@ -43,6 +43,7 @@ def test_unknown_names_are_refused(words: list[str], capsys: pytest.CaptureFixtu
 
 
 def test_headrace_is_started_without_our_settings_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HEADRACE_TESTS", raising=False)
     monkeypatch.setenv("HEADRACE_SERVER__BIND", "127.0.0.1:1")
     assert environment().keys() == os.environ.keys() - {"HEADRACE_SERVER__BIND"}
 
