@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from proxy.bank.desk import GRACE, HOPE, LAST_DELAY, LIMIT, PATIENCE, Desk, Ticket
+from proxy.bank.desk import GRACE, HOPE, JOIN, LAST_DELAY, LIMIT, PATIENCE, Desk, Ticket
 from proxy.bank.memory import MemoryStore
 from proxy.bank.ops import (
     Admitted,
@@ -67,6 +67,38 @@ async def test_while_a_group_commits_the_next_one_grows(
     assert trio.current_time() == pytest.approx(2.0)
     assert store.batches == [["a:admit"], ["0:admit", "1:admit", "2:admit"]]
     assert desk.statistics()[:6] == (0, 0, False, 2, 4, 3)
+
+
+async def test_an_end_is_committed_together_with_what_comes_next(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    store = FaultyStore(bank())
+    desk = Desk(store)
+    await nursery.start(desk.run)
+    await desk.submit(admit("a")).wait()
+    desk.submit(settle("a", 40))
+    await trio.sleep(JOIN / 2)
+    desk.submit(void("b"))
+    await wait_all_tasks_blocked()
+    assert store.batches == [["a:admit"]]
+    await desk.submit(admit("c")).wait()
+    assert trio.current_time() == pytest.approx(JOIN / 2)
+    assert store.batches == [["a:admit"], ["a:end", "b:end", "c:admit"]]
+
+
+async def test_ends_that_nothing_joins_are_committed_soon(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    store = FaultyStore(bank())
+    desk = Desk(store)
+    await nursery.start(desk.run)
+    await desk.submit(admit("a")).wait()
+    end = desk.submit(settle("a", 40))
+    await trio.sleep(JOIN / 2)
+    desk.submit(void("b"))
+    await end.wait()
+    assert trio.current_time() == pytest.approx(JOIN)
+    assert store.batches == [["a:admit"], ["a:end", "b:end"]]
 
 
 async def test_groups_are_bounded(nursery: trio.Nursery) -> None:

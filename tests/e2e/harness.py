@@ -104,12 +104,16 @@ class Running:
         with trio.fail_after(LONG):
             while len(self.receipts) < number:
                 await self.receipts.told.wait()
-        # The desk answers in order, so whatever was submitted before this has been decided.
-        await self.bank.desk.call(Extend(f"barrier:{len(self.receipts)}:{trio.current_time()}", "none", 1, 0))
+        await self.decided()
         return self.receipts[number - 1]
+
+    async def decided(self) -> None:
+        """Wait until the bank has decided all that it was told: it answers in order."""
+        await self.bank.desk.call(Extend(f"barrier:{len(self.receipts)}:{trio.current_time()}", "none", 1, 0))
 
     async def balance(self) -> tuple[int, int]:
         """Return (posted, held) in nano-USD."""
+        await self.decided()
         ((posted, held),) = await self.bank.store.read(
             "SELECT posted, held FROM account WHERE id = ?", (self.account,)
         )
@@ -117,6 +121,7 @@ class Running:
 
     async def open_holds(self) -> int:
         """Count holds that have not ended."""
+        await self.decided()
         return len(await self.bank.store.open_holds())
 
 
