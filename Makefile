@@ -15,7 +15,7 @@ run: $(RUN)/.ready
 
 # By as many processes as there are cores, a file by one of them. What fails is tried once more, and told of as "R".
 test: $(DEV)/.ready $(TOOLS)/.ready $(TOOLS)/.chromium lint
-	$(DEV)/bin/pytest -n auto --dist loadfile --reruns 1 -rR --cov --cov-report=term $(ARGS)
+	$(DEV)/bin/pytest -n auto --dist loadfile --reruns 1 --rerun-show-tracebacks -rR --cov --cov-report=term $(ARGS)
 
 lint: $(DEV)/.ready
 	$(DEV)/bin/ruff check .
