@@ -13,9 +13,9 @@ LOCK_FLAGS := --quiet --generate-hashes --no-emit-index-url --universal --python
 run: $(RUN)/.ready
 	$(RUN)/bin/headrace serve $(ARGS)
 
-# By as many processes as there are cores, a file by one of them. What fails is tried once more, and told of as "R".
+# By up to four processes, a file by one of them. What fails is tried once more, and told of at the end.
 test: $(DEV)/.ready $(TOOLS)/.ready $(TOOLS)/.chromium lint
-	$(DEV)/bin/pytest -n auto --dist loadfile --reruns 1 --rerun-show-tracebacks -rR --cov --cov-report=term $(ARGS)
+	$(DEV)/bin/pytest -n auto --maxprocesses 4 --dist loadfile --reruns 1 --rerun-show-tracebacks -rR --cov --cov-report=term $(ARGS)
 
 lint: $(DEV)/.ready
 	$(DEV)/bin/ruff check .
