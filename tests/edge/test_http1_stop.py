@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
 
 from tests.fakes.client import Client
 from tests.patience import PATIENCE
@@ -36,7 +37,7 @@ async def test_the_busy_finish_and_are_told_that_it_was_the_last() -> None:
         await client.request("/hold")
         await at.ledger.started.wait()
         at.stop.set()
-        await trio.sleep(0.02)
+        await trio.testing.wait_all_tasks_blocked()
         assert not at.stopped.is_set()
         at.ledger.go_on.set()
         answer = await client.whole()
