@@ -45,7 +45,7 @@ class LiveReply(Http1Reply):
 
     def give_up(self) -> int:
         """See `http.Reply`; what was sent is in the peer's hands at once."""
-        return self._peer.unsent
+        return self.unsent
 
     def watch(self, watcher: Watcher) -> None:
         """See `http.Reply`."""

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import trio
 
-from proxy.bank.ops import Extend
 from proxy.bank.verify import verify
 from proxy.settings import Idempotency, Settings
 from tests.fakes.client import Answer, Client, chat
@@ -82,7 +81,6 @@ async def place_in(
     """Run it for the length of the block, at whose end the books have to be right."""
     async with running(settings_of(directory, upstream, **more), door=door) as gateway:
         yield Place(gateway, await gateway.key(), upstream)
-        await gateway.bank.desk.call(Extend("barrier", "none", 1, 0))
         assert await gateway.open_holds() == 0
         report = await verify(gateway.bank.store)
         assert report.ok, report
