@@ -20,12 +20,14 @@ from proxy.words.ids import new_key
 from tests.fakes.client import Answer, Client, chat, get, text_of
 from tests.fakes.script import ENDLESS, STALL, Script
 from tests.fakes.upstream import FaultyUpstream
-from tests.patience import LONG, PATIENCE
+from tests.patience import LONG
 
 from .harness import EMAIL, INPUT, OUTPUT, Door, Running, provider, running, settings_for
 
 PATH = "/chat/completions"
 PROMPT = 5
+AT_ONCE = 2.0
+"""Seconds within which a revocation is felt everywhere. The README promises it: this is no guard."""
 PROJECT = "P"
 both = pytest.mark.parametrize("door", ["http1", "asgi"])
 
@@ -94,7 +96,7 @@ async def test_a_stream_ends_with_its_key_and_is_settled_as_relayed(
             await client.request(PATH, chat(max_tokens=100))
             await client.head()
             payloads = await client.payloads(3)
-            with trio.fail_after(PATIENCE):
+            with trio.fail_after(AT_ONCE):
                 await at.end(how)
                 payloads += await client.payloads()
                 assert client.answer.complete
@@ -108,7 +110,7 @@ async def test_a_stream_ends_with_its_key_and_is_settled_as_relayed(
         assert receipt.cost == price(receipt.relayed_bytes // 4)
         assert await at.gateway.open_holds() == 0
         assert at.metric("headrace_revocation_lag_seconds_count") == 1
-        assert at.metric("headrace_revocation_lag_seconds_sum") > 0
+        assert at.metric("headrace_revocation_lag_seconds_sum") < AT_ONCE
 
 
 @pytest.mark.fault("F33")
@@ -157,7 +159,7 @@ async def test_what_had_no_status_yet_gets_a_401_and_pays_nothing(
             await client.request(PATH, chat(max_tokens=8, stream=stream))
             await upstream.wait_request()
             await upstream.wait_tokens(tokens)
-            with trio.fail_after(PATIENCE):
+            with trio.fail_after(AT_ONCE):
                 await at.end("keys.revoke")
                 answer = await client.whole()
         assert (answer.status, answer.error["type"], answer.error["code"]) == (401, "key_revoked", "401")
@@ -206,7 +208,7 @@ async def test_one_who_does_not_read_is_not_waited_for(tmp_path: Path, upstream:
             while seen.tokens_sent != sent:
                 sent = seen.tokens_sent
                 await trio.sleep(0.1)
-            with trio.fail_after(PATIENCE):
+            with trio.fail_after(AT_ONCE):
                 await at.end("keys.revoke")
                 receipt = await at.gateway.finished()
                 assert (await upstream.wait_closed()).aborted

@@ -164,9 +164,16 @@ async def test_a_page_has_a_key_of_ten_minutes_which_ends_with_the_session(api: 
     await browser.post("/api/auth/logout")
     assert await api.bank.principal(digest) is None
     made = (await (await api.signed_in(A)).post("/api/user/playground-token")).json
-    assert await api.bank.principal(key_digest(api.bank.pepper, made["key"])) is not None
-    await api.bank.office.command("accounts.password", {"email": A})
+    assert (await (await api.signed_in(ADMIN)).post("/api/admin/accounts/1/password")).status == 200
     assert await api.bank.principal(key_digest(api.bank.pepper, made["key"])) is None
+
+
+async def test_a_password_that_an_operator_sets_ends_the_keys_of_pages(api: Stand) -> None:
+    made = (await (await api.signed_in(A)).post("/api/user/playground-token")).json
+    digest = key_digest(api.bank.pepper, made["key"])
+    assert await api.bank.principal(digest) is not None
+    await api.bank.office.command("accounts.password", {"email": A})
+    assert await api.bank.principal(digest) is None
 
 
 async def test_the_pages_of_an_account_have_twenty_keys_at_once(api: Stand) -> None:
